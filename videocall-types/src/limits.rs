@@ -1,0 +1,81 @@
+//! Every number of the protocol that bounds something, each with its reason.
+//!
+//! Those a client has to respect are announced in Welcome; a relay may be set to smaller ones.
+
+use std::time::Duration;
+
+/// The version a client and a relay must share. Additions that old peers can ignore keep it.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// One media packet. A 4K screen keyframe at full quality stays below 3 MB.
+pub const MAX_FRAME_BYTES: usize = 4 * 1024 * 1024;
+
+/// One control packet from a client. A Subscribe of 1000 tracks takes 30 kB.
+pub const MAX_CONTROL_BYTES: usize = 64 * 1024;
+
+/// One control packet from a relay. A Welcome with 1000 participants takes about 150 kB.
+pub const MAX_SERVER_CONTROL_BYTES: usize = 1024 * 1024;
+
+/// The most a QUIC datagram with an audio frame may have: fits the smallest path that QUIC
+/// requires (RFC 9000 §14: 1200 bytes of UDP payload) with packet and WebTransport overhead.
+pub const MAX_DATAGRAM_BYTES: usize = 1150;
+
+/// Camera, microphone, screen and screen audio, twice.
+pub const MAX_TRACKS: usize = 8;
+
+/// Spatial layers of one track.
+pub const MAX_SPATIAL_LAYERS: u8 = 4;
+
+/// Temporal layers of one spatial layer.
+pub const MAX_TEMPORAL_LAYERS: u8 = 4;
+
+/// Redundant earlier frames in one audio packet.
+pub const MAX_REDUNDANCY: usize = 4;
+
+/// Characters of codec strings, client names and display names.
+pub const MAX_TEXT_LENGTH: usize = 128;
+
+/// Bytes of a token in Hello.
+pub const MAX_TOKEN_LENGTH: usize = 4096;
+
+/// Entries of a Subscribe: a meeting's worth of tracks.
+pub const MAX_SUBSCRIPTIONS: usize = 2048;
+
+/// Control messages a client may send per second, averaged over [`CONTROL_RATE_WINDOW`]. A layout
+/// change sends one Subscribe; dragging a window's edge sends some ten a second.
+pub const MAX_CONTROL_PER_SECOND: u32 = 50;
+
+/// The window over which control messages are counted.
+pub const CONTROL_RATE_WINDOW: Duration = Duration::from_secs(4);
+
+/// What one session may send: three camera layers and a screen, with room to spare.
+pub const MAX_UPLOAD_BPS: u64 = 20_000_000;
+
+/// From the accepted connection to a complete Hello.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often a client sends Ping: often enough for a useful round-trip time.
+pub const PING_INTERVAL: Duration = Duration::from_millis(1000);
+
+/// Nothing received for this long: the peer is dead. Five pings may be lost before.
+pub const LIVENESS: Duration = Duration::from_millis(5000);
+
+/// A session whose connection was lost (not left) can be resumed for this long; until then the
+/// others keep its tile.
+pub const RESUME_GRACE: Duration = Duration::from_millis(5000);
+
+/// Between two keyframe requests for one layer: a keyframe costs several times a delta frame, and
+/// one answers all who asked meanwhile.
+pub const KEYFRAME_REQUEST_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Sessions in one meeting on one relay, unless set otherwise.
+pub const MAX_SESSIONS_PER_MEETING: usize = 1500;
+
+/// Sessions on one relay, unless set otherwise.
+pub const MAX_SESSIONS_PER_RELAY: usize = 5000;
+
+/// How often a relay tells the others of its meeting that it lives.
+pub const RELAY_HEARTBEAT: Duration = Duration::from_millis(1000);
+
+/// A relay not heard for this long is gone, and its participants with it.
+pub const RELAY_LIVENESS: Duration = Duration::from_millis(5000);
