@@ -36,10 +36,10 @@ fi
 # crates to be there.
 with_wasm cargo fetch -q --target "$WASM_TARGET" </dev/null
 rm -rf "$staging"
-(cd yew-ui && with_wasm env -u RUSTFLAGS TRUNK_SKIP_VERSION_CHECK=true trunk --log warn build "${trunk_flags[@]}" </dev/null >&2)
+(cd yew-ui && with_wasm trunk --skip-version-check --log warn build "${trunk_flags[@]}" </dev/null >&2)
 
 if [ "$profile" = release ]; then
-  node scripts/finish-ui.mjs "$staging" --optimise "$REPO_ROOT/yew-ui/node_modules/binaryen/bin/wasm-opt"
+  node scripts/finish-ui.mjs "$staging" --release "$REPO_ROOT/yew-ui/node_modules/binaryen/bin/wasm-opt"
 else
   node scripts/finish-ui.mjs "$staging"
 fi

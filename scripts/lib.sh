@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2034 # the variables are for the scripts that source this
 # What every script needs: where build output and tools live, how a step announces itself, which toolchain builds
 # WebAssembly. Source it; on its own it prints nothing, installs nothing and changes no shell option.
 
@@ -7,11 +8,6 @@ export VIDEOCALL_CACHE="${VIDEOCALL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/video
 
 TOOLS_DIR="$VIDEOCALL_CACHE/tools"
 WASM_TARGET=wasm32-unknown-unknown
-
-# Versions that have to agree with the workspace: wasm-bindgen's generator refuses any other version of its crate.
-WASM_BINDGEN_VERSION=0.2.130
-TRUNK_VERSION=0.21.14
-CARGO_FUZZ_VERSION=0.13.1
 
 # The folder of this checkout's build output. Each checkout has its own: Cargo tells checkouts apart by file times
 # alone, so two that share one folder hand each other stale binaries. A checkout's folder is created from another's
@@ -26,7 +22,8 @@ case ":$PATH:" in
   *":$TOOLS_DIR/bin:"*) ;;
   *)
     if [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/rustup" ]; then PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"; fi
-    export PATH="$TOOLS_DIR/bin:$PATH"
+    # Debian keeps nats-server in /usr/sbin, which is not on everyone's path.
+    export PATH="$TOOLS_DIR/bin:$PATH:/usr/sbin"
     ;;
 esac
 
@@ -70,63 +67,71 @@ DEBIAN_SYSROOT="$VIDEOCALL_CACHE/toolchains/debian"
 debian_rustc_version() { /usr/bin/rustc -V 2>/dev/null || echo none; }
 
 # Runs a command with the toolchain and the output folder of WebAssembly builds. They have a folder of their own so
-# that a native and a WebAssembly build don't wait for each other's lock.
-with_wasm() {
-  local toolchain
+# that a native and a WebAssembly build don't wait for each other's lock. RUSTFLAGS would replace .cargo/config.toml's.
+with_wasm() (
   toolchain="$(wasm_toolchain)" || die "no toolchain for $WASM_TARGET; run scripts/setup-wasm.sh"
-  CARGO_TARGET_DIR="$WASM_TARGET_DIR" ${toolchain:+env RUSTUP_TOOLCHAIN="$toolchain"} "$@"
-}
+  export CARGO_TARGET_DIR="$WASM_TARGET_DIR"
+  unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
+  if [ -n "$toolchain" ]; then export RUSTUP_TOOLCHAIN="$toolchain"; fi
+  exec "$@"
+)
 
 # Gives a checkout that has no build output yet that of another one: moved when the other checkout is gone, copied
 # otherwise. Only dependencies survive; what this workspace itself compiled is dropped and compiled anew.
 adopt_build_dir() {
-  [ -d "$BUILD_DIR" ] && return 0
-  mkdir -p "$VIDEOCALL_CACHE/build"
-  (
-    flock 9
-    [ -d "$BUILD_DIR" ] && exit 0
-    local other orphan='' newest='' incoming="$VIDEOCALL_CACHE/build/.incoming"
-    rm -rf "$incoming"
-    for other in $(ls -td "$VIDEOCALL_CACHE"/build/*/ 2>/dev/null); do
-      if [ -e "$(cat "$other/checkout" 2>/dev/null)/Cargo.toml" ]; then
-        : "${newest:=$other}"
-      elif [ -z "$orphan" ]; then
-        orphan=$other
-      else
-        rm -rf "$other"
-      fi
-    done
-    if [ -n "$orphan" ]; then
-      mv "$orphan" "$incoming"
-    elif [ -n "$newest" ]; then
-      say "copying compiled dependencies from the build output of $(cat "$newest/checkout") (up to a minute)"
-      mkdir "$incoming"
-      copy_build_output "$newest" "$incoming"
+  if [ ! -d "$BUILD_DIR" ]; then
+    mkdir -p "$VIDEOCALL_CACHE/build"
+    if have flock; then
+      (flock 9 && create_build_dir) 9>"$VIDEOCALL_CACHE/build/.lock"
     else
-      mkdir "$incoming"
+      mkdir "$BUILD_DIR"
     fi
-    forget_own_crates "$incoming"
-    printf '%s\n' "$REPO_ROOT" >"$incoming/checkout"
-    mv "$incoming" "$BUILD_DIR"
-  ) 9>"$VIDEOCALL_CACHE/build/.lock"
+  fi
+  # The file's time says which build output was used last, its text whose it is.
+  printf '%s\n' "$REPO_ROOT" >"$BUILD_DIR/checkout"
+}
+
+create_build_dir() {
+  [ ! -d "$BUILD_DIR" ] || return 0
+  local other abandoned='' newest='' incoming="$VIDEOCALL_CACHE/build/.incoming"
+  rm -rf "$incoming"
+  for other in "$VIDEOCALL_CACHE"/build/*/checkout; do
+    [ -e "$other" ] || continue
+    if [ -e "$(cat "$other")/Cargo.toml" ]; then
+      if [ "$other" -nt "$newest" ]; then newest=$other; fi
+    elif [ "$other" -nt "$abandoned" ]; then
+      if [ -n "$abandoned" ]; then rm -rf "$(dirname "$abandoned")"; fi
+      abandoned=$other
+    else
+      rm -rf "$(dirname "$other")"
+    fi
+  done
+  if [ -n "$abandoned" ]; then
+    mv "$(dirname "$abandoned")" "$incoming"
+  else
+    mkdir "$incoming"
+    if [ -n "$newest" ]; then copy_build_output "$newest" "$incoming"; fi
+  fi
+  forget_own_crates "$incoming"
+  mv "$incoming" "$BUILD_DIR"
 }
 
 # Copies under Cargo's own locks, so that no build writes meanwhile.
-copy_build_output() {
-  local from=$1 to=$2 lock
-  (
-    for lock in "$from"/*/debug/.cargo-lock "$from"/*/*/debug/.cargo-lock; do
-      [ -e "$lock" ] || continue
-      exec {fd}<"$lock"
-      flock -s "$fd"
-    done
-    cp -a --reflink=auto "$from"/target* "$to"/ 2>/dev/null || true
-  )
-}
+copy_build_output() (
+  from="$(dirname "$1")"
+  say "copying compiled dependencies from the build output of $(cat "$1") (a minute, or until its build is done)"
+  for lock in "$from"/*/debug/.cargo-lock "$from"/*/release/.cargo-lock "$from"/*/*/*/.cargo-lock; do
+    [ -e "$lock" ] || continue
+    exec {held}<"$lock"
+    flock -s "$held"
+  done
+  # A file that fails to arrive is compiled again.
+  cp -a --reflink=auto "$from"/target* "$2"/ 2>/dev/null || true
+)
 
 forget_own_crates() {
   local name
-  for name in $(sed -n 's/^name = "\(.*\)"/\1/p' "$REPO_ROOT"/*/Cargo.toml | sort -u); do
+  sed -n 's/^name = "\(.*\)"/\1/p' "$REPO_ROOT"/*/Cargo.toml | sort -u | while read -r name; do
     rm -rf "$1"/*/*/.fingerprint/"$name"-* "$1"/*/*/*/.fingerprint/"$name"-*
   done
 }

@@ -6,6 +6,11 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
+# wasm-bindgen's generator refuses the output of any other version of its crate: the workspace pins the same one.
+WASM_BINDGEN_VERSION=0.2.130
+TRUNK_VERSION=0.21.14
+CARGO_FUZZ_VERSION=0.13.1
+
 # Whether a crate's tool is installed in exactly this version, by Cargo's own record of its install folder.
 installed() { grep -qF "\"$1 $2 (" "$TOOLS_DIR/.crates.toml" 2>/dev/null; }
 
