@@ -66,13 +66,18 @@ wasm_toolchain() {
 DEBIAN_SYSROOT="$VIDEOCALL_CACHE/toolchains/debian"
 debian_rustc_version() { /usr/bin/rustc -V 2>/dev/null || echo none; }
 
-# Runs a command with the toolchain and the output folder of WebAssembly builds. They have a folder of their own so
-# that a native and a WebAssembly build don't wait for each other's lock. RUSTFLAGS would replace .cargo/config.toml's.
-with_wasm() (
+# Turns this shell's environment into that of WebAssembly builds: their toolchain, and an output folder of their own,
+# so that a native and a WebAssembly build don't wait for each other's lock. RUSTFLAGS would replace .cargo/config.toml's.
+enter_wasm_env() {
+  local toolchain
   toolchain="$(wasm_toolchain)" || die "no toolchain for $WASM_TARGET; run scripts/setup-wasm.sh"
   export CARGO_TARGET_DIR="$WASM_TARGET_DIR"
   unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
   if [ -n "$toolchain" ]; then export RUSTUP_TOOLCHAIN="$toolchain"; fi
+}
+
+with_wasm() (
+  enter_wasm_env
   exec "$@"
 )
 
