@@ -1,0 +1,14 @@
+//! Sound and pictures of a call: what can be computed without a browser is here and tested
+//! natively; `web` holds the browser's devices, codecs and outputs.
+//!
+//! It leaves the order and timing of audio frames to the jitter buffer and everything about
+//! connections to the core.
+
+pub mod clock;
+pub mod device_error;
+pub mod level;
+pub mod parameters;
+pub mod tone;
+
+#[cfg(target_arch = "wasm32")]
+pub mod web;

@@ -1,0 +1,147 @@
+//! Statistics of a call as `docs/statistics.md` describes them. The names of the fields are part of
+//! what programs and tests rely on.
+
+use serde::{Deserialize, Serialize};
+use videocall_types::{SessionId, TrackId, TrackKind, api::TransportKind};
+
+use crate::core::ConnectionState;
+
+/// A whole call: what `window.videocall.stats()` returns.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CallStats {
+    /// Our session, once we are in.
+    pub session: Option<SessionId>,
+    /// The connection to the relay.
+    pub connection: ConnectionStats,
+    /// What we send.
+    pub local_tracks: Vec<LocalTrackStats>,
+    /// What we receive: one entry per track of somebody else.
+    pub remote_tracks: Vec<RemoteTrackStats>,
+}
+
+/// The connection to the relay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectionStats {
+    /// Where it stands.
+    pub state: ConnectionState,
+    /// The carrier in use or being tried.
+    pub transport: Option<TransportKind>,
+    /// Smoothed round-trip time, milliseconds.
+    pub rtt_ms: Option<f64>,
+    /// Bytes of packets given to the carrier, all connections of the call together.
+    pub bytes_sent: u64,
+    /// Bytes of packets from the carrier, likewise.
+    pub bytes_received: u64,
+    /// Packets given to the carrier.
+    pub packets_sent: u64,
+    /// Packets from the carrier.
+    pub packets_received: u64,
+    /// Frames of ours that were dropped because they were late or nobody could use them.
+    pub frames_dropped_sending: u64,
+    /// Frames of others that were dropped because they were not valid or not of a known track.
+    pub frames_ignored: u64,
+    /// How often the connection was made again after it was lost.
+    pub reconnects: u32,
+}
+
+/// What arrived of one layer of somebody else's track, as the core sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LayerStats {
+    /// Frames that arrived.
+    pub frames_received: u64,
+    /// Frames that arrived and were of no use: late, doubled or not decodable any more.
+    pub frames_dropped: u64,
+    /// Bytes of payload.
+    pub bytes_received: u64,
+    /// Keyframes asked for.
+    pub keyframes_requested: u64,
+}
+
+/// A track that we receive.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RemoteTrackStats {
+    /// Who sends it.
+    pub session: SessionId,
+    /// The sender's number for it.
+    pub track: TrackId,
+    /// What it carries.
+    pub kind: TrackKind,
+    /// The name of the sender.
+    pub name: String,
+    /// It exists and sends nothing.
+    pub muted: bool,
+    /// WebCodecs codec string, once a frame has come.
+    pub codec: Option<String>,
+    /// Frames that arrived.
+    pub frames_received: u64,
+    /// Frames that the decoder has put out.
+    pub frames_decoded: u64,
+    /// Frames that arrived and were not decoded: late, doubled, not decodable, or the decoder was behind.
+    pub frames_dropped: u64,
+    /// Bytes of payload.
+    pub bytes_received: u64,
+    /// Bits per second of payload, over the last second.
+    pub bitrate_bps: f64,
+    /// Video: pixels of the last decoded frame.
+    pub width: Option<u32>,
+    /// Video: pixels of the last decoded frame.
+    pub height: Option<u32>,
+    /// Video: decoded frames per second, over the last second.
+    pub fps: Option<f64>,
+    /// Video: the layer that was last received.
+    pub layer: Option<LayerNumber>,
+    /// Audio: what the jitter buffer holds, milliseconds.
+    pub jitter_buffer_ms: Option<f64>,
+    /// Audio: what the jitter buffer aims at, milliseconds.
+    pub jitter_target_ms: Option<f64>,
+    /// Audio: samples per channel that were made up because their frame was not there.
+    pub concealed_samples: Option<u64>,
+    /// Audio: frames that came out of later packets because their own was lost.
+    pub redundant_frames_used: Option<u64>,
+    /// Audio: level of what is played, 0 (silence) to 1 (full scale).
+    pub audio_level: Option<f64>,
+    /// Audio: the loudest tone of the last 200 ms that were played, hertz; absent in silence. With it
+    /// tests and support can tell that what arrives is what was sent.
+    pub dominant_frequency_hz: Option<f64>,
+}
+
+/// Position of a frame among the layers of its track.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LayerNumber {
+    /// 0 is the smallest picture.
+    pub spatial: u8,
+    /// 0 is the base.
+    pub temporal: u8,
+}
+
+/// A track that we send.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LocalTrackStats {
+    /// Our number for it.
+    pub track: TrackId,
+    /// What it carries.
+    pub kind: TrackKind,
+    /// It sends nothing.
+    pub muted: bool,
+    /// WebCodecs codec string.
+    pub codec: Option<String>,
+    /// Frames that the encoder has put out.
+    pub frames_encoded: u64,
+    /// Bytes of payload.
+    pub bytes_encoded: u64,
+    /// Bits per second, over the last second.
+    pub bitrate_bps: f64,
+    /// Video: encoded frames per second, over the last second.
+    pub fps: Option<f64>,
+    /// Video: pixels.
+    pub width: Option<u32>,
+    /// Video: pixels.
+    pub height: Option<u32>,
+    /// Audio: level of what is captured, 0 (silence) to 1 (full scale).
+    pub audio_level: Option<f64>,
+}
