@@ -35,7 +35,7 @@ npm_packages() {
   [ -e "$folder/package-lock.json" ] || return 0
   if cmp -s "$folder/package-lock.json" "$folder/node_modules/.installed-lock.json"; then return 0; fi
   say "installing the npm packages of $1 (a few seconds)"
-  (cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2 </dev/null)
+  (cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null </dev/null)
   cp "$folder/package-lock.json" "$folder/node_modules/.installed-lock.json"
 }
 
