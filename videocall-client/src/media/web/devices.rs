@@ -1,0 +1,163 @@
+//! Cameras and microphones: listing them, asking for them, hearing of changes.
+//!
+//! It leaves reading and encoding what they deliver to the capture modules.
+
+use futures::Stream;
+use futures::channel::mpsc;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{
+    DomException, MediaDeviceInfo, MediaDeviceKind, MediaDevices, MediaStream, MediaStreamConstraints,
+    MediaTrackConstraints,
+};
+
+use super::js;
+pub use crate::media::device_error::{DeviceError, Source};
+
+/// A camera or microphone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// What the browser knows it by; for [`DeviceChoice`].
+    pub id: String,
+    /// Its name; empty until the person has once allowed a device of its kind.
+    pub label: String,
+}
+
+/// What is connected.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeviceList {
+    /// In the browser's order: the default comes first.
+    pub cameras: Vec<Device>,
+    /// In the browser's order: the default comes first.
+    pub microphones: Vec<Device>,
+}
+
+/// Which devices a person has chosen; `None` takes the browser's default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeviceChoice {
+    /// The id of a camera.
+    pub camera: Option<String>,
+    /// The id of a microphone.
+    pub microphone: Option<String>,
+}
+
+/// Lists what is connected. Asks for no permission.
+///
+/// # Errors
+/// When the browser offers no devices to this page.
+pub async fn list() -> Result<DeviceList, DeviceError> {
+    let found = JsFuture::from(media_devices()?.enumerate_devices().map_err(error_from)?)
+        .await
+        .map_err(error_from)?;
+    let mut list = DeviceList::default();
+    for device in js_sys::Array::from(&found).iter() {
+        let Ok(device) = device.dyn_into::<MediaDeviceInfo>() else {
+            continue;
+        };
+        let entry = Device {
+            id: device.device_id(),
+            label: device.label(),
+        };
+        match device.kind() {
+            MediaDeviceKind::Videoinput => list.cameras.push(entry),
+            MediaDeviceKind::Audioinput => list.microphones.push(entry),
+            _ => {}
+        }
+    }
+    Ok(list)
+}
+
+/// Says whenever a device is connected or disconnected. Several changes at once are one item.
+///
+/// # Errors
+/// When the browser offers no devices to this page.
+pub fn changes() -> Result<impl Stream<Item = ()>, DeviceError> {
+    // One pending item says all there is to say; more are dropped.
+    let (mut changed, changes) = mpsc::channel(0);
+    let listener = js::Listener::new(media_devices()?.as_ref(), "devicechange", move |_| {
+        // Full means that the reader is to look anyway.
+        changed.try_send(()).ok();
+    });
+    Ok(futures::StreamExt::map(changes, move |()| {
+        let _keep = &listener;
+    }))
+}
+
+/// Opens camera and microphone, as far as wanted, with one question to the person.
+///
+/// # Errors
+/// Why they cannot be had; with both wanted, when either is missing.
+pub async fn open(camera: bool, microphone: bool, choice: &DeviceChoice) -> Result<MediaStream, DeviceError> {
+    let constraints = MediaStreamConstraints::new();
+    if camera {
+        constraints.set_video(&camera_constraints(choice.camera.as_deref()));
+    }
+    if microphone {
+        constraints.set_audio(&microphone_constraints(choice.microphone.as_deref()));
+    }
+    let promise = media_devices()?
+        .get_user_media_with_constraints(&constraints)
+        .map_err(error_from)?;
+    let stream = JsFuture::from(promise).await.map_err(error_from)?;
+    stream.dyn_into().map_err(error_from)
+}
+
+/// Ends the capture of every track of a stream; the devices' lights go out.
+pub fn close(stream: &MediaStream) {
+    for track in stream.get_tracks().iter() {
+        if let Ok(track) = track.dyn_into::<web_sys::MediaStreamTrack>() {
+            track.stop();
+        }
+    }
+}
+
+pub(super) fn media_devices() -> Result<MediaDevices, DeviceError> {
+    let navigator = js::window().ok_or(DeviceError::Unsupported)?.navigator();
+    // Insecure pages have no `mediaDevices`; the binding would hand out `undefined`.
+    navigator
+        .media_devices()
+        .ok()
+        .filter(|devices| !devices.is_undefined())
+        .ok_or(DeviceError::Unsupported)
+}
+
+pub(super) fn error_from(value: JsValue) -> DeviceError {
+    if let Some(exception) = value.dyn_ref::<DomException>() {
+        return DeviceError::from_exception(&exception.name(), &exception.message());
+    }
+    match value.dyn_ref::<js_sys::Error>() {
+        Some(error) => {
+            let (name, message) = (String::from(error.name()), String::from(error.message()));
+            DeviceError::from_exception(&name, &message)
+        }
+        None => DeviceError::Other(js::describe(&value)),
+    }
+}
+
+fn camera_constraints(id: Option<&str>) -> JsValue {
+    use crate::media::parameters::CAMERA;
+    let constraints = MediaTrackConstraints::new();
+    js::set(&constraints, "width", &js::ideal(CAMERA.max_width));
+    js::set(&constraints, "height", &js::ideal(CAMERA.max_height));
+    js::set(&constraints, "frameRate", &js::ideal(CAMERA.frames_per_second));
+    exact_device(&constraints, id);
+    constraints.into()
+}
+
+fn microphone_constraints(id: Option<&str>) -> JsValue {
+    let constraints = MediaTrackConstraints::new();
+    for processing in ["echoCancellation", "noiseSuppression", "autoGainControl"] {
+        js::set(&constraints, processing, &JsValue::TRUE);
+    }
+    js::set(&constraints, "channelCount", &js::ideal(1));
+    exact_device(&constraints, id);
+    constraints.into()
+}
+
+fn exact_device(constraints: &MediaTrackConstraints, id: Option<&str>) {
+    if let Some(id) = id.filter(|id| !id.is_empty()) {
+        let exact = js_sys::Object::new();
+        js::set(&exact, "exact", &id.into());
+        js::set(constraints, "deviceId", &exact);
+    }
+}

@@ -1,0 +1,98 @@
+//! Small things every browser module needs: listeners that end with their owner, properties,
+//! readable errors, the page's clock.
+
+use js_sys::{Object, Reflect, Uint8Array};
+use videocall_types::Timestamp;
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{Event, EventTarget};
+
+pub(crate) fn window() -> Option<web_sys::Window> {
+    web_sys::window()
+}
+
+/// The page's monotonic clock; its epoch is the page's time origin.
+pub(crate) fn now() -> Timestamp {
+    let millis = window()
+        .and_then(|window| window.performance())
+        .map_or(0.0, |performance| performance.now());
+    // Saturates; a clock that runs backwards does not exist.
+    Timestamp::from_micros((millis * 1000.0) as u64)
+}
+
+/// Sets a property for which the bindings have no setter, or one of another type.
+pub(crate) fn set(object: &JsValue, name: &str, value: &JsValue) {
+    // Fails on frozen objects and non-objects only, and these are made two lines further up.
+    Reflect::set(object, &name.into(), value).ok();
+}
+
+/// A property, `undefined` when it is not there.
+pub(crate) fn get(object: &JsValue, name: &str) -> JsValue {
+    Reflect::get(object, &name.into()).unwrap_or(JsValue::UNDEFINED)
+}
+
+/// A constraint that may be missed.
+pub(crate) fn ideal(value: u32) -> JsValue {
+    let ideal = Object::new();
+    set(&ideal, "ideal", &value.into());
+    ideal.into()
+}
+
+/// An exception in words, for logs and for people when nothing better is known.
+pub(crate) fn describe(value: &JsValue) -> String {
+    if let Some(text) = value.as_string() {
+        return text;
+    }
+    // DOMException is no Error to `instanceof` across realms, but both have a message.
+    match get(value, "message").as_string() {
+        Some(message) if !message.is_empty() => message,
+        _ => format!("{value:?}"),
+    }
+}
+
+/// The bytes of a chunk that a stream of bytes or datagrams delivered.
+pub(crate) fn chunk_bytes(value: &JsValue) -> Option<Vec<u8>> {
+    value.dyn_ref::<Uint8Array>().map(Uint8Array::to_vec)
+}
+
+/// Listens until it is dropped.
+pub(crate) struct Listener {
+    target: EventTarget,
+    name: &'static str,
+    callback: Closure<dyn FnMut(Event)>,
+}
+
+impl Listener {
+    pub(crate) fn new(
+        target: &EventTarget,
+        name: &'static str,
+        callback: impl FnMut(Event) + 'static,
+    ) -> Self {
+        let callback = Closure::<dyn FnMut(Event)>::new(callback);
+        // Fails only on values that are no event targets, which the type excludes.
+        target
+            .add_event_listener_with_callback(name, callback.as_ref().unchecked_ref())
+            .ok();
+        Self {
+            target: target.clone(),
+            name,
+            callback,
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.target
+            .remove_event_listener_with_callback(self.name, self.callback.as_ref().unchecked_ref())
+            .ok();
+    }
+}
+
+/// Lets go of a promise whose outcome does not matter, so that its failure is not reported as
+/// unhandled.
+pub(crate) fn ignore(promise: js_sys::Promise) {
+    wasm_bindgen_futures::spawn_local(async move {
+        wasm_bindgen_futures::JsFuture::from(promise).await.ok();
+    });
+}

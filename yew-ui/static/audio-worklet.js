@@ -1,0 +1,100 @@
+// Plays the sound of every remote track: mixes what the page has queued for each of them. It runs on the audio thread
+// (W3C Web Audio §1.32) and does nothing but copy, fade and count; order, delay and concealment of lost packets are
+// decided in Rust (media/web/playout.rs), which keeps the queues filled from the reports below.
+//
+// From the page: { open: id } | { close: id } | { id, samples: Float32Array } | { idle: id }
+// To the page:   Int32Array of triples [id, samples queued, samples missed in all], every REPORT_QUANTA render quanta.
+
+// Half a second at 48 kHz. The page queues some 40 ms; when it queues more than fits, the oldest samples go.
+const CAPACITY = 24000;
+// Every 4 quanta of 128 samples is every 10.7 ms at 48 kHz: twice per Opus frame.
+const REPORT_QUANTA = 4;
+// A queue that was empty fades in over 2 ms, and what was played last fades out as fast: no clicks.
+const FADE_IN = 1 / 96;
+const FADE_OUT = 0.96;
+
+class Track {
+  constructor() {
+    this.ring = new Float32Array(CAPACITY);
+    this.read = 0;
+    this.fill = 0;
+    this.gain = 0;
+    this.last = 0;
+    this.missed = 0;
+    // Between two utterances nothing is missed.
+    this.idle = true;
+  }
+
+  push(samples) {
+    const kept = samples.subarray(Math.max(0, samples.length - CAPACITY));
+    const excess = Math.max(0, this.fill + kept.length - CAPACITY);
+    this.read = (this.read + excess) % CAPACITY;
+    this.fill -= excess;
+    const write = (this.read + this.fill) % CAPACITY;
+    const first = Math.min(kept.length, CAPACITY - write);
+    this.ring.set(kept.subarray(0, first), write);
+    this.ring.set(kept.subarray(first), 0);
+    this.fill += kept.length;
+    this.idle = false;
+  }
+
+  mixInto(output) {
+    const available = Math.min(this.fill, output.length);
+    for (let index = 0; index < available; index += 1) {
+      this.gain = Math.min(1, this.gain + FADE_IN);
+      this.last = this.ring[this.read] * this.gain;
+      output[index] += this.last;
+      this.read = this.read + 1 === CAPACITY ? 0 : this.read + 1;
+    }
+    this.fill -= available;
+    if (available === output.length) return;
+    for (let index = available; index < output.length; index += 1) {
+      this.last *= FADE_OUT;
+      output[index] += this.last;
+    }
+    this.gain = 0;
+    if (!this.idle) this.missed += output.length - available;
+  }
+}
+
+class Playout extends AudioWorkletProcessor {
+  constructor() {
+    super();
+    this.tracks = new Map();
+    this.quanta = 0;
+    this.port.onmessage = ({ data }) => this.receive(data);
+  }
+
+  receive(message) {
+    if (message.open !== undefined) {
+      this.tracks.set(message.open, new Track());
+    } else if (message.close !== undefined) {
+      this.tracks.delete(message.close);
+    } else if (message.idle !== undefined) {
+      const track = this.tracks.get(message.idle);
+      if (track) track.idle = true;
+    } else {
+      this.tracks.get(message.id)?.push(message.samples);
+    }
+  }
+
+  process(_inputs, outputs) {
+    const output = outputs[0][0];
+    for (const track of this.tracks.values()) track.mixInto(output);
+    this.quanta += 1;
+    if (this.quanta % REPORT_QUANTA === 0 && this.tracks.size > 0) this.report();
+    return true;
+  }
+
+  report() {
+    const report = new Int32Array(this.tracks.size * 3);
+    let at = 0;
+    for (const [id, track] of this.tracks) {
+      report.set([id, track.fill, track.missed], at);
+      at += 3;
+    }
+    this.port.postMessage(report);
+  }
+}
+
+registerProcessor("videocall-playout", Playout);
