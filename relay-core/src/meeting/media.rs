@@ -1,0 +1,146 @@
+//! The media path: from a sender's packet to its receivers' outboxes.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use videocall_types::{
+    CloseCode, Closing, FrameError, FrameHeader, LayerId, ServerMessage, Timestamp, TrackRef,
+};
+
+use super::Meeting;
+use crate::ClassSet;
+use crate::member::Member;
+use crate::outbox::{Outgoing, Pushed};
+use crate::track::Track;
+
+impl Meeting {
+    /// Checks a frame of a member and puts it into the outbox of everybody who receives it.
+    ///
+    /// Frames of tracks that are unknown (not yet announced, just ended) or muted are dropped.
+    ///
+    /// # Errors
+    /// What the connection has to be closed with: not a frame, another's session, above a limit.
+    pub fn media(&self, member: &Arc<Member>, packet: &Bytes, now: Timestamp) -> Result<(), Closing> {
+        if packet.len() > self.settings.limits.max_frame_bytes as usize {
+            return Err(Closing::new(CloseCode::FrameTooLarge));
+        }
+        let header = FrameHeader::peek(packet).map_err(frame_refusal)?;
+        if header.session != member.session() {
+            return Err(Closing::new(CloseCode::WrongSession));
+        }
+        if !member.upload.lock().take(packet.len(), now) {
+            return Err(Closing::with_message(
+                CloseCode::RateExceeded,
+                format!(
+                    "This client sends more than {} bit/s; lower the bitrate.",
+                    self.settings.limits.max_upload_bps
+                ),
+            ));
+        }
+        let tracks = member.tracks.load();
+        let Some(track) = tracks.iter().find(|track| track.id.track == header.track) else {
+            return Ok(());
+        };
+        if track.kind != header.kind {
+            return Err(Closing::with_message(
+                CloseCode::ProtocolError,
+                "A frame's track kind is not the one announced.",
+            ));
+        }
+        if track.is_muted() {
+            return Ok(());
+        }
+        self.fan_out(track, &header, packet, now);
+        if track.is_wanted_by_bus() {
+            self.bus_outbox.push_frame(packet, &header, now);
+        }
+        Ok(())
+    }
+
+    /// Gives a frame to every local receiver of its track.
+    pub(super) fn fan_out(&self, track: &Track, header: &FrameHeader, packet: &Bytes, now: Timestamp) {
+        if header.keyframe && !header.kind.is_audio() {
+            track.remember_keyframe(header, packet);
+        }
+        let everything = self.everything.load();
+        let others = everything.iter().filter(|m| m.session() != header.session);
+        for receiver in others.chain(track.subscribers.load().iter()) {
+            let pushed = receiver.outbox.push_frame(packet, header, now);
+            self.close_when_stalled(receiver, pushed, now);
+        }
+    }
+
+    pub(super) fn close_when_stalled(&self, member: &Member, pushed: Pushed, now: Timestamp) {
+        if pushed == Pushed::Stalled {
+            member.close(Closing::new(CloseCode::SlowReceiver), now);
+        }
+    }
+
+    /// The next packet for a member from these queues; `None` when nothing will come any more.
+    ///
+    /// One task at a time may wait for each queue. Keyframes that turn out to be needed are asked
+    /// for on the way.
+    pub fn poll_outgoing(
+        &self,
+        member: &Arc<Member>,
+        classes: ClassSet,
+        now: Timestamp,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Outgoing>> {
+        let next = member.outbox.poll_next(classes, now, cx);
+        self.unstick(&member.outbox.take_stuck(), now);
+        next
+    }
+
+    pub(super) fn unstick(&self, layers: &[LayerId], now: Timestamp) {
+        for layer in layers {
+            self.request_keyframe(layer.track, layer.spatial, now);
+        }
+    }
+
+    pub(super) fn send_cached_keyframes(&self, track: &Track, member: &Arc<Member>, now: Timestamp) {
+        if track.kind.is_audio() || track.is_muted() {
+            return;
+        }
+        for (header, packet) in track.keyframes() {
+            let pushed = member.outbox.push_frame(&packet, &header, now);
+            self.close_when_stalled(member, pushed, now);
+        }
+        // What follows the cached keyframe refers to frames the joiner never had.
+        self.request_keyframe(track.id, 0, now);
+    }
+
+    /// Asks the sender of a track for a keyframe, unless that was done just now.
+    pub(super) fn request_keyframe(&self, id: TrackRef, spatial: u8, now: Timestamp) {
+        let tracks = self.tracks.load();
+        let Some(track) = tracks.get(&id) else {
+            return;
+        };
+        if track.kind.is_audio() || track.is_muted() || !track.request_keyframe(spatial, now) {
+            return;
+        }
+        match track.publisher() {
+            Some(sender) => {
+                let wanted = ServerMessage::KeyframeWanted {
+                    track: id.track,
+                    spatial,
+                };
+                let pushed = sender.outbox.push_control(wanted.encode(), now);
+                self.close_when_stalled(&sender, pushed, now);
+            }
+            None => self.publish_keyframe_request(id, spatial, now),
+        }
+    }
+}
+
+fn frame_refusal(error: FrameError) -> Closing {
+    match error {
+        FrameError::TooLarge(_) => Closing::new(CloseCode::FrameTooLarge),
+        FrameError::Malformed => Closing::new(CloseCode::MalformedPacket),
+        FrameError::Missing(_) | FrameError::OutOfRange(_) => Closing::with_message(
+            CloseCode::MalformedPacket,
+            format!("This client sent media that cannot be read: {error}."),
+        ),
+    }
+}

@@ -1,0 +1,412 @@
+//! What waits for one receiver.
+//!
+//! Three queues: control, audio, video. Control must arrive, so a receiver that lets too much of it
+//! wait is closed. Audio is dropped from its old end. Video leaves in the order it came; when the
+//! receiver does not keep up, enhancement frames go first, then the oldest frames. Whatever was
+//! dropped, only frames that can be decoded from those that left before ever leave: the rest is
+//! discarded on its way out and a keyframe is asked for.
+//!
+//! Sockets, streams and the writing tasks are left to the relays' adapters.
+
+use std::collections::{HashMap, VecDeque};
+use std::task::{Context, Poll};
+
+use atomic_waker::AtomicWaker;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use videocall_types::{
+    CloseCode, Closing, DependencyTracker, FrameHeader, LayerId, MediaClass, ServerMessage, Timestamp,
+    TrackRef,
+};
+
+use crate::{ClassSet, OutboxLimits};
+
+const CONTROL: usize = 0;
+const AUDIO: usize = 1;
+const VIDEO: usize = 2;
+const QUEUES: usize = 3;
+
+/// A packet on its way out.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// The bytes, shared by all receivers.
+    pub packet: Bytes,
+    /// How urgent it is.
+    pub class: MediaClass,
+    /// Which layer it belongs to; `None` for control.
+    pub layer: Option<LayerId>,
+    /// A decoder can start here.
+    pub keyframe: bool,
+    /// When it was put into the outbox.
+    pub queued_at: Timestamp,
+}
+
+/// Why a packet did not leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropCause {
+    /// Too much was waiting.
+    Overflow,
+    /// It had waited too long.
+    Stale,
+    /// A frame it refers to has not left before it.
+    Undecodable,
+    /// A later frame of its layer has left before it.
+    Late,
+}
+
+impl DropCause {
+    /// Every cause.
+    pub const ALL: [Self; 4] = [Self::Overflow, Self::Stale, Self::Undecodable, Self::Late];
+
+    /// The word for metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Overflow => "overflow",
+            Self::Stale => "stale",
+            Self::Undecodable => "undecodable",
+            Self::Late => "late",
+        }
+    }
+}
+
+/// What went through an outbox; indices are [`MediaClass::index`] and the position in
+/// [`DropCause::ALL`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OutboxStats {
+    /// Packets that left.
+    pub sent_packets: [u64; 4],
+    /// Bytes that left.
+    pub sent_bytes: [u64; 4],
+    /// Packets dropped, by class and cause.
+    pub dropped: [[u64; 4]; 4],
+}
+
+impl OutboxStats {
+    /// Adds another outbox's figures.
+    pub fn add(&mut self, other: &Self) {
+        for class in 0..4 {
+            self.sent_packets[class] += other.sent_packets[class];
+            self.sent_bytes[class] += other.sent_bytes[class];
+            for cause in 0..4 {
+                self.dropped[class][cause] += other.dropped[class][cause];
+            }
+        }
+    }
+}
+
+/// What became of a packet that was pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    /// It waits.
+    Queued,
+    /// The outbox is closed; nothing is taken any more.
+    Closed,
+    /// The receiver has not taken anything for too long, or has too much control waiting.
+    Stalled,
+}
+
+#[derive(Debug)]
+struct Item {
+    outgoing: Outgoing,
+    sequence: u64,
+    reference_distance: u32,
+    temporal: u8,
+}
+
+/// What waits for one receiver. Pushed by many, popped by the receiver's writers.
+#[derive(Debug)]
+pub struct Outbox {
+    inner: Mutex<Inner>,
+    wakers: [AtomicWaker; QUEUES],
+}
+
+#[derive(Debug)]
+struct Inner {
+    limits: OutboxLimits,
+    queues: [VecDeque<Item>; QUEUES],
+    bytes: [usize; QUEUES],
+    trackers: HashMap<LayerId, DependencyTracker>,
+    /// Layers of which a frame was discarded for want of a reference; few, so a list.
+    stuck: Vec<LayerId>,
+    /// When something last left, or nothing was waiting.
+    moved_at: Timestamp,
+    closed: bool,
+    stats: OutboxStats,
+}
+
+impl Outbox {
+    pub(crate) fn new(limits: OutboxLimits, now: Timestamp) -> Self {
+        Self {
+            inner: Mutex::new(Inner {
+                limits,
+                queues: Default::default(),
+                bytes: [0; QUEUES],
+                trackers: HashMap::new(),
+                stuck: Vec::new(),
+                moved_at: now,
+                closed: false,
+                stats: OutboxStats::default(),
+            }),
+            wakers: Default::default(),
+        }
+    }
+
+    /// Queues a control message.
+    pub(crate) fn push_control(&self, packet: Bytes, now: Timestamp) -> Pushed {
+        let item = Item {
+            outgoing: Outgoing {
+                packet,
+                class: MediaClass::Control,
+                layer: None,
+                keyframe: false,
+                queued_at: now,
+            },
+            sequence: 0,
+            reference_distance: 0,
+            temporal: 0,
+        };
+        self.push(item, now)
+    }
+
+    /// Queues a frame.
+    pub(crate) fn push_frame(&self, packet: &Bytes, header: &FrameHeader, now: Timestamp) -> Pushed {
+        let item = Item {
+            outgoing: Outgoing {
+                packet: packet.clone(),
+                class: header.class(),
+                layer: Some(header.layer()),
+                keyframe: header.keyframe,
+                queued_at: now,
+            },
+            sequence: header.sequence,
+            reference_distance: header.reference_distance,
+            temporal: header.temporal,
+        };
+        self.push(item, now)
+    }
+
+    fn push(&self, item: Item, now: Timestamp) -> Pushed {
+        let queue = ClassSet::queue_of(item.outgoing.class);
+        let pushed = self.inner.lock().push(queue, item, now);
+        if pushed == Pushed::Queued {
+            self.wakers[queue].wake();
+        }
+        pushed
+    }
+
+    /// Takes nothing more; what is left is this last message.
+    pub(crate) fn close(&self, closing: Closing, now: Timestamp) {
+        {
+            let mut inner = self.inner.lock();
+            if inner.closed {
+                return;
+            }
+            inner.closed = true;
+            for queue in [AUDIO, VIDEO] {
+                inner.queues[queue].clear();
+                inner.bytes[queue] = 0;
+            }
+            let lost = matches!(closing.code, CloseCode::SlowReceiver);
+            if lost {
+                inner.queues[CONTROL].clear();
+            }
+            let outgoing = Outgoing {
+                packet: ServerMessage::Closing(closing).encode(),
+                class: MediaClass::Control,
+                layer: None,
+                keyframe: false,
+                queued_at: now,
+            };
+            inner.queues[CONTROL].push_back(Item {
+                outgoing,
+                sequence: 0,
+                reference_distance: 0,
+                temporal: 0,
+            });
+        }
+        self.wake_all();
+    }
+
+    /// Takes and gives nothing more.
+    pub(crate) fn shut(&self) {
+        {
+            let mut inner = self.inner.lock();
+            inner.closed = true;
+            inner.queues.iter_mut().for_each(VecDeque::clear);
+            inner.bytes = [0; QUEUES];
+        }
+        self.wake_all();
+    }
+
+    fn wake_all(&self) {
+        self.wakers.iter().for_each(AtomicWaker::wake);
+    }
+
+    /// The next packet of these queues, most urgent first; `None` when the outbox is closed and
+    /// nothing of them is left. One task at a time may wait for a queue.
+    pub(crate) fn poll_next(
+        &self,
+        classes: ClassSet,
+        now: Timestamp,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Outgoing>> {
+        let first = self.inner.lock().pop(classes, now);
+        if first.is_ready() {
+            return first;
+        }
+        for (queue, waker) in self.wakers.iter().enumerate() {
+            if classes.has_queue(queue) {
+                waker.register(cx.waker());
+            }
+        }
+        // Something may have been pushed before the wakers were there.
+        self.inner.lock().pop(classes, now)
+    }
+
+    /// Layers that cannot go on without a keyframe, since this was last asked.
+    pub(crate) fn take_stuck(&self) -> Vec<LayerId> {
+        std::mem::take(&mut self.inner.lock().stuck)
+    }
+
+    /// Forgets a track that has ended, so that memory does not grow with the tracks ever seen.
+    pub(crate) fn forget(&self, track: TrackRef) {
+        self.inner.lock().trackers.retain(|layer, _| layer.track != track);
+    }
+
+    /// What went through so far.
+    pub fn stats(&self) -> OutboxStats {
+        self.inner.lock().stats
+    }
+
+    /// Bytes waiting in all queues.
+    pub fn queued_bytes(&self) -> usize {
+        self.inner.lock().bytes.iter().sum()
+    }
+}
+
+impl Inner {
+    fn push(&mut self, queue: usize, item: Item, now: Timestamp) -> Pushed {
+        if self.closed {
+            return Pushed::Closed;
+        }
+        if self.queues.iter().all(VecDeque::is_empty) {
+            self.moved_at = now;
+        } else if now.since(self.moved_at) > self.limits.stall {
+            return Pushed::Stalled;
+        }
+        let length = item.outgoing.packet.len();
+        if queue == CONTROL && self.bytes[CONTROL] + length > self.limits.control_bytes {
+            self.count_drop(&item, DropCause::Overflow);
+            return Pushed::Stalled;
+        }
+        self.bytes[queue] += length;
+        self.queues[queue].push_back(item);
+        match queue {
+            AUDIO => self.shrink_audio(),
+            VIDEO => self.shrink_video(),
+            _ => {}
+        }
+        Pushed::Queued
+    }
+
+    fn shrink_audio(&mut self) {
+        while self.bytes[AUDIO] > self.limits.audio_bytes {
+            self.drop_front(AUDIO, DropCause::Overflow);
+        }
+    }
+
+    /// Enhancement first, the highest temporal layer of the largest picture before all; then from
+    /// the old end. The newest frame stays in any case.
+    fn shrink_video(&mut self) {
+        while self.bytes[VIDEO] > self.limits.video_bytes && self.queues[VIDEO].len() > 1 {
+            let older = self.queues[VIDEO].len() - 1;
+            let least = self.queues[VIDEO]
+                .iter()
+                .take(older)
+                .enumerate()
+                .filter(|(_, item)| item.temporal > 0)
+                .max_by_key(|(_, item)| {
+                    (
+                        item.outgoing.layer.map_or(0, |layer| layer.spatial),
+                        item.temporal,
+                    )
+                })
+                .map_or(0, |(index, _)| index);
+            self.drop_at(VIDEO, least, DropCause::Overflow);
+        }
+    }
+
+    fn drop_front(&mut self, queue: usize, cause: DropCause) {
+        self.drop_at(queue, 0, cause);
+    }
+
+    fn drop_at(&mut self, queue: usize, index: usize, cause: DropCause) {
+        if let Some(item) = self.queues[queue].remove(index) {
+            self.bytes[queue] -= item.outgoing.packet.len();
+            self.count_drop(&item, cause);
+        }
+    }
+
+    fn count_drop(&mut self, item: &Item, cause: DropCause) {
+        self.stats.dropped[item.outgoing.class.index()][cause as usize] += 1;
+    }
+
+    fn pop(&mut self, classes: ClassSet, now: Timestamp) -> Poll<Option<Outgoing>> {
+        for queue in 0..QUEUES {
+            if !classes.has_queue(queue) {
+                continue;
+            }
+            while let Some(item) = self.queues[queue].pop_front() {
+                self.bytes[queue] -= item.outgoing.packet.len();
+                self.moved_at = now;
+                match self.refuse(&item, now) {
+                    Some(cause) => self.count_drop(&item, cause),
+                    None => {
+                        let class = item.outgoing.class.index();
+                        self.stats.sent_packets[class] += 1;
+                        self.stats.sent_bytes[class] += item.outgoing.packet.len() as u64;
+                        return Poll::Ready(Some(item.outgoing));
+                    }
+                }
+            }
+        }
+        if self.closed {
+            Poll::Ready(None)
+        } else {
+            Poll::Pending
+        }
+    }
+
+    /// Why the packet must not leave; takes note of it otherwise.
+    fn refuse(&mut self, item: &Item, now: Timestamp) -> Option<DropCause> {
+        let age = now.since(item.outgoing.queued_at);
+        let layer = item.outgoing.layer?;
+        if item.outgoing.class == MediaClass::Audio {
+            return (age > self.limits.audio_age).then_some(DropCause::Stale);
+        }
+        let tracker = self.trackers.entry(layer).or_default();
+        if tracker.newest().is_some_and(|newest| item.sequence <= newest) {
+            return Some(DropCause::Late);
+        }
+        if !tracker.is_decodable(item.sequence, item.outgoing.keyframe, item.reference_distance) {
+            if !self.stuck.contains(&layer) {
+                self.stuck.push(layer);
+            }
+            return Some(DropCause::Undecodable);
+        }
+        let allowed = if item.temporal > 0 {
+            self.limits.enhancement_age
+        } else {
+            self.limits.video_age
+        };
+        // A late keyframe is still the quickest way to a picture.
+        if age > allowed && !item.outgoing.keyframe {
+            return Some(DropCause::Stale);
+        }
+        tracker.pass(item.sequence, item.outgoing.keyframe);
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests;

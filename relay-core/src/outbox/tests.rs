@@ -1,0 +1,192 @@
+use std::task::Waker;
+use std::time::Duration;
+
+use videocall_types::{Frame, SessionId, TrackId, TrackKind};
+
+use super::*;
+
+fn frame(kind: TrackKind, sequence: u64, temporal: u8, distance: u32, size: usize) -> (FrameHeader, Bytes) {
+    let header = FrameHeader {
+        session: SessionId::new(1).expect("not zero"),
+        track: TrackId(1),
+        kind,
+        spatial: 0,
+        temporal,
+        sequence,
+        capture_time_us: sequence,
+        keyframe: distance == 0 || kind.is_audio(),
+        reference_distance: distance,
+        duration_us: 0,
+        audio_level: None,
+    };
+    let packet = Frame {
+        header,
+        decoder: None,
+        redundancy: Vec::new(),
+        payload: vec![0; size].into(),
+    };
+    (header, packet.encode())
+}
+
+fn camera(sequence: u64, temporal: u8, distance: u32) -> (FrameHeader, Bytes) {
+    frame(TrackKind::Camera, sequence, temporal, distance, 1000)
+}
+
+fn push(outbox: &Outbox, (header, packet): (FrameHeader, Bytes), now: Timestamp) -> Pushed {
+    outbox.push_frame(&packet, &header, now)
+}
+
+/// Sequences of the frames that leave now.
+fn drain(outbox: &Outbox, classes: ClassSet, now: Timestamp) -> Vec<u64> {
+    let mut context = Context::from_waker(Waker::noop());
+    let mut sequences = Vec::new();
+    while let Poll::Ready(Some(next)) = outbox.poll_next(classes, now, &mut context) {
+        sequences.push(FrameHeader::peek(&next.packet).expect("a frame").sequence);
+    }
+    sequences
+}
+
+fn small() -> OutboxLimits {
+    OutboxLimits {
+        audio_bytes: 1000,
+        video_bytes: 5000,
+        ..OutboxLimits::default()
+    }
+}
+
+#[test]
+fn urgent_classes_leave_first() {
+    let outbox = Outbox::new(OutboxLimits::default(), Timestamp::ZERO);
+    let now = Timestamp::ZERO;
+    push(&outbox, camera(10, 0, 0), now);
+    push(&outbox, frame(TrackKind::Microphone, 20, 0, 0, 10), now);
+    outbox.push_control(ServerMessage::TrackAccepted(TrackId(1)).encode(), now);
+    let mut context = Context::from_waker(Waker::noop());
+    let mut classes = Vec::new();
+    while let Poll::Ready(Some(next)) = outbox.poll_next(ClassSet::ALL, now, &mut context) {
+        classes.push(next.class);
+    }
+    assert_eq!(
+        classes,
+        [MediaClass::Control, MediaClass::Audio, MediaClass::VideoBase]
+    );
+}
+
+#[test]
+fn overflow_takes_enhancement_first_and_leaves_what_decodes() {
+    let outbox = Outbox::new(small(), Timestamp::ZERO);
+    for group in 0..3 {
+        let first = group * 4;
+        push(
+            &outbox,
+            camera(first, 0, if group == 0 { 0 } else { 4 }),
+            Timestamp::ZERO,
+        );
+        push(&outbox, camera(first + 1, 2, 1), Timestamp::ZERO);
+        push(&outbox, camera(first + 2, 1, 2), Timestamp::ZERO);
+        push(&outbox, camera(first + 3, 2, 1), Timestamp::ZERO);
+    }
+    assert!(outbox.queued_bytes() <= small().video_bytes);
+    assert_eq!(drain(&outbox, ClassSet::VIDEO, Timestamp::ZERO), [0, 4, 8]);
+}
+
+#[test]
+fn after_a_lost_base_frame_only_a_keyframe_leaves() {
+    let outbox = Outbox::new(OutboxLimits::default(), Timestamp::ZERO);
+    push(&outbox, camera(0, 0, 0), Timestamp::ZERO);
+    push(&outbox, camera(2, 0, 1), Timestamp::ZERO);
+    push(&outbox, camera(3, 0, 1), Timestamp::ZERO);
+    assert_eq!(drain(&outbox, ClassSet::VIDEO, Timestamp::ZERO), [0]);
+    assert_eq!(outbox.take_stuck().len(), 1);
+    push(&outbox, camera(4, 0, 0), Timestamp::ZERO);
+    push(&outbox, camera(5, 0, 1), Timestamp::ZERO);
+    assert_eq!(drain(&outbox, ClassSet::VIDEO, Timestamp::ZERO), [4, 5]);
+    assert!(outbox.take_stuck().is_empty());
+}
+
+#[test]
+fn stale_frames_do_not_leave_but_a_late_keyframe_does() {
+    let outbox = Outbox::new(OutboxLimits::default(), Timestamp::ZERO);
+    push(&outbox, camera(0, 0, 0), Timestamp::ZERO);
+    push(&outbox, camera(1, 0, 1), Timestamp::ZERO);
+    push(
+        &outbox,
+        frame(TrackKind::Microphone, 0, 0, 0, 10),
+        Timestamp::ZERO,
+    );
+    let late = Timestamp::from_millis(2000);
+    assert_eq!(drain(&outbox, ClassSet::AUDIO, late), [0_u64; 0]);
+    assert_eq!(drain(&outbox, ClassSet::VIDEO, late), [0]);
+    assert_eq!(
+        outbox.stats().dropped[MediaClass::Audio.index()][DropCause::Stale as usize],
+        1
+    );
+}
+
+#[test]
+fn an_older_keyframe_from_the_cache_does_not_follow_a_newer_one() {
+    let outbox = Outbox::new(OutboxLimits::default(), Timestamp::ZERO);
+    push(&outbox, camera(9, 0, 0), Timestamp::ZERO);
+    push(&outbox, camera(5, 0, 0), Timestamp::ZERO);
+    push(&outbox, camera(10, 0, 1), Timestamp::ZERO);
+    assert_eq!(drain(&outbox, ClassSet::VIDEO, Timestamp::ZERO), [9, 10]);
+}
+
+#[test]
+fn audio_is_dropped_from_its_old_end() {
+    let outbox = Outbox::new(small(), Timestamp::ZERO);
+    for sequence in 0..100 {
+        push(
+            &outbox,
+            frame(TrackKind::Microphone, sequence, 0, 0, 60),
+            Timestamp::ZERO,
+        );
+    }
+    assert!(outbox.queued_bytes() <= small().audio_bytes);
+    let left = drain(&outbox, ClassSet::AUDIO, Timestamp::ZERO);
+    assert_eq!(left.last(), Some(&99));
+    assert!(left.windows(2).all(|pair| pair[1] == pair[0] + 1));
+}
+
+#[test]
+fn a_receiver_that_takes_nothing_is_stalled_after_the_stated_time() {
+    let limits = OutboxLimits::default();
+    let outbox = Outbox::new(limits, Timestamp::ZERO);
+    assert_eq!(push(&outbox, camera(0, 0, 0), Timestamp::ZERO), Pushed::Queued);
+    let just = Timestamp::ZERO + limits.stall;
+    assert_eq!(push(&outbox, camera(1, 0, 1), just), Pushed::Queued);
+    let after = just + Duration::from_millis(1);
+    assert_eq!(push(&outbox, camera(2, 0, 1), after), Pushed::Stalled);
+}
+
+#[test]
+fn too_much_control_is_not_kept() {
+    let limits = OutboxLimits {
+        control_bytes: 100,
+        ..OutboxLimits::default()
+    };
+    let outbox = Outbox::new(limits, Timestamp::ZERO);
+    let packet = Bytes::from(vec![0; 60]);
+    assert_eq!(
+        outbox.push_control(packet.clone(), Timestamp::ZERO),
+        Pushed::Queued
+    );
+    assert_eq!(outbox.push_control(packet, Timestamp::ZERO), Pushed::Stalled);
+    assert_eq!(outbox.queued_bytes(), 60);
+}
+
+#[test]
+fn a_closed_outbox_ends_with_its_reason() {
+    let outbox = Outbox::new(OutboxLimits::default(), Timestamp::ZERO);
+    push(&outbox, camera(0, 0, 0), Timestamp::ZERO);
+    outbox.close(Closing::new(CloseCode::Removed), Timestamp::ZERO);
+    assert_eq!(push(&outbox, camera(1, 0, 0), Timestamp::ZERO), Pushed::Closed);
+    let mut context = Context::from_waker(Waker::noop());
+    let mut next = || outbox.poll_next(ClassSet::ALL, Timestamp::ZERO, &mut context);
+    let Poll::Ready(Some(last)) = next() else {
+        panic!("a closing message waits");
+    };
+    let closing = ServerMessage::Closing(Closing::new(CloseCode::Removed));
+    assert_eq!(ServerMessage::decode(&last.packet), Ok(closing));
+    assert!(matches!(next(), Poll::Ready(None)));
+}

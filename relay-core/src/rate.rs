@@ -1,0 +1,70 @@
+//! A token bucket: what a sender may send.
+
+use std::time::Duration;
+
+use videocall_types::Timestamp;
+
+/// How long a sender may exceed its rate by a burst of its whole allowance: a keyframe of a
+/// screen at full quality arrives at once, but pays for it later.
+const BURST: Duration = Duration::from_secs(2);
+
+/// Allows so many bits per second, averaged over [`BURST`].
+#[derive(Debug)]
+pub(crate) struct RateLimiter {
+    bits_per_second: u64,
+    available_bits: u64,
+    refilled_at: Timestamp,
+}
+
+impl RateLimiter {
+    pub(crate) fn new(bits_per_second: u64, now: Timestamp) -> Self {
+        Self {
+            bits_per_second,
+            available_bits: bits_per_second.saturating_mul(BURST.as_secs()),
+            refilled_at: now,
+        }
+    }
+
+    /// Takes the bytes from the allowance; `false` when there is not enough of it.
+    pub(crate) fn take(&mut self, bytes: usize, now: Timestamp) -> bool {
+        let capacity = self.bits_per_second.saturating_mul(BURST.as_secs());
+        let elapsed = u64::try_from(now.since(self.refilled_at).as_micros()).unwrap_or(u64::MAX);
+        let earned = u128::from(elapsed) * u128::from(self.bits_per_second) / 1_000_000;
+        if earned > 0 {
+            let earned = u64::try_from(earned).unwrap_or(u64::MAX);
+            self.available_bits = self.available_bits.saturating_add(earned).min(capacity);
+            self.refilled_at = now;
+        }
+        let needed = (bytes as u64).saturating_mul(8);
+        match self.available_bits.checked_sub(needed) {
+            Some(rest) => {
+                self.available_bits = rest;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_steady_sender_at_the_rate_passes_and_one_above_does_not() {
+        let passes = |bytes_per_10_ms: usize| {
+            let mut limiter = RateLimiter::new(800_000, Timestamp::ZERO);
+            (0..10_000_u64).all(|i| limiter.take(bytes_per_10_ms, Timestamp::from_millis(i * 10)))
+        };
+        assert!(passes(1000));
+        assert!(!passes(1100));
+    }
+
+    #[test]
+    fn a_burst_of_two_seconds_passes_once() {
+        let mut limiter = RateLimiter::new(8_000, Timestamp::ZERO);
+        assert!(limiter.take(2000, Timestamp::ZERO));
+        assert!(!limiter.take(1, Timestamp::ZERO));
+        assert!(limiter.take(1000, Timestamp::from_millis(1000)));
+    }
+}
