@@ -113,6 +113,23 @@ struct Item {
     temporal: u8,
 }
 
+impl Item {
+    fn control(packet: Bytes, now: Timestamp) -> Self {
+        Self {
+            outgoing: Outgoing {
+                packet,
+                class: MediaClass::Control,
+                layer: None,
+                keyframe: false,
+                queued_at: now,
+            },
+            sequence: 0,
+            reference_distance: 0,
+            temporal: 0,
+        }
+    }
+}
+
 /// What waits for one receiver. Pushed by many, popped by the receiver's writers.
 #[derive(Debug)]
 pub struct Outbox {
@@ -153,19 +170,7 @@ impl Outbox {
 
     /// Queues a control message.
     pub(crate) fn push_control(&self, packet: Bytes, now: Timestamp) -> Pushed {
-        let item = Item {
-            outgoing: Outgoing {
-                packet,
-                class: MediaClass::Control,
-                layer: None,
-                keyframe: false,
-                queued_at: now,
-            },
-            sequence: 0,
-            reference_distance: 0,
-            temporal: 0,
-        };
-        self.push(item, now)
+        self.push(Item::control(packet, now), now)
     }
 
     /// Queues a frame.
@@ -194,35 +199,23 @@ impl Outbox {
         pushed
     }
 
-    /// Takes nothing more; what is left is this last message.
+    /// Takes nothing more; what is left is control, and this last message.
     pub(crate) fn close(&self, closing: Closing, now: Timestamp) {
+        // Whoever did not take what waits must not have to take it before the reason.
+        let waits = closing.code != CloseCode::SlowReceiver;
+        let last = Item::control(ServerMessage::Closing(closing).encode(), now);
         {
             let mut inner = self.inner.lock();
             if inner.closed {
                 return;
             }
             inner.closed = true;
-            for queue in [AUDIO, VIDEO] {
-                inner.queues[queue].clear();
-                inner.bytes[queue] = 0;
+            inner.clear(AUDIO);
+            inner.clear(VIDEO);
+            if !waits {
+                inner.clear(CONTROL);
             }
-            let lost = matches!(closing.code, CloseCode::SlowReceiver);
-            if lost {
-                inner.queues[CONTROL].clear();
-            }
-            let outgoing = Outgoing {
-                packet: ServerMessage::Closing(closing).encode(),
-                class: MediaClass::Control,
-                layer: None,
-                keyframe: false,
-                queued_at: now,
-            };
-            inner.queues[CONTROL].push_back(Item {
-                outgoing,
-                sequence: 0,
-                reference_distance: 0,
-                temporal: 0,
-            });
+            inner.enqueue(CONTROL, last);
         }
         self.wake_all();
     }
@@ -232,8 +225,7 @@ impl Outbox {
         {
             let mut inner = self.inner.lock();
             inner.closed = true;
-            inner.queues.iter_mut().for_each(VecDeque::clear);
-            inner.bytes = [0; QUEUES];
+            (0..QUEUES).for_each(|queue| inner.clear(queue));
         }
         self.wake_all();
     }
@@ -299,14 +291,23 @@ impl Inner {
             self.count_drop(&item, DropCause::Overflow);
             return Pushed::Stalled;
         }
-        self.bytes[queue] += length;
-        self.queues[queue].push_back(item);
+        self.enqueue(queue, item);
         match queue {
             AUDIO => self.shrink_audio(),
             VIDEO => self.shrink_video(),
             _ => {}
         }
         Pushed::Queued
+    }
+
+    fn enqueue(&mut self, queue: usize, item: Item) {
+        self.bytes[queue] += item.outgoing.packet.len();
+        self.queues[queue].push_back(item);
+    }
+
+    fn clear(&mut self, queue: usize) {
+        self.queues[queue].clear();
+        self.bytes[queue] = 0;
     }
 
     fn shrink_audio(&mut self) {
