@@ -56,6 +56,7 @@ pub(crate) fn chunk_bytes(value: &JsValue) -> Option<Vec<u8>> {
 }
 
 /// Listens until it is dropped.
+#[derive(Debug)]
 pub(crate) struct Listener {
     target: EventTarget,
     name: &'static str,
