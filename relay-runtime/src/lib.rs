@@ -1,1 +1,37 @@
-//! relay-runtime
+//! Runs relay-core on tokio: what both relays of this project share.
+//!
+//! It holds the session driver ([`Relay::serve`]), the registry of meetings, the bus to other
+//! relays, tokens, settings, health, metrics and the orderly end. What a relay decides is
+//! relay-core's; how bytes move is left to the adapters behind [`Carrier`]; SQL and HTTP routes are
+//! left to the servers.
+
+mod admission;
+pub mod bus;
+mod carrier;
+mod clock;
+pub mod config;
+mod directory;
+mod driver;
+mod egress;
+pub mod health;
+mod ingress;
+pub mod logging;
+mod meters;
+mod rate;
+mod relay;
+mod room;
+mod settings;
+mod token;
+
+pub use bus::Bus;
+pub use carrier::{Carrier, Disconnect};
+pub use clock::Clock;
+pub use directory::RelayDirectory;
+pub use egress::Egress;
+pub use health::Readiness;
+pub use ingress::Ingress;
+pub use meters::render_metrics;
+pub use relay::Relay;
+pub use relay_core::{ClassSet, Outgoing};
+pub use settings::{BusSettings, LogFormat, LogSettings, RelaySettings, TokenSettings};
+pub use token::{TokenError, TokenSecret, TokenService};

@@ -1,0 +1,117 @@
+//! What leaves on one connection, as its carrier sees it.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Waker};
+
+use parking_lot::Mutex;
+use relay_core::{ClassSet, Member, Outgoing};
+use videocall_types::{Closing, MediaClass, ServerMessage};
+
+use crate::clock::Clock;
+use crate::meters::CarrierMeters;
+use crate::room::Room;
+
+/// What waits for one connection: the outbox of its member, and at the end a last message.
+///
+/// The queue itself, its bounds and its drop rule are relay-core's outbox. A carrier that sends
+/// classes over different channels asks for those whose channel is free.
+pub struct Egress {
+    clock: Clock,
+    meters: Arc<CarrierMeters>,
+    seat: OnceLock<(Arc<Room>, Arc<Member>)>,
+    /// Set once the driver has something last to say; the outbox is not asked any more.
+    ending: AtomicBool,
+    end: Mutex<End>,
+}
+
+#[derive(Default)]
+struct End {
+    last: Option<Outgoing>,
+    waiting: Vec<Waker>,
+}
+
+/// Wakers kept at most: one per queue that a writer can wait for.
+const MAX_WAITING: usize = 4;
+
+impl Egress {
+    pub(crate) fn new(clock: Clock, meters: Arc<CarrierMeters>) -> Self {
+        Self {
+            clock,
+            meters,
+            seat: OnceLock::new(),
+            ending: AtomicBool::new(false),
+            end: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn seat(&self, room: Arc<Room>, member: Arc<Member>) {
+        let seated = self.seat.set((room, member));
+        debug_assert!(seated.is_ok(), "a connection is seated once");
+    }
+
+    /// Says this last and ends.
+    pub(crate) fn finish(&self, closing: Closing) {
+        let last = Outgoing {
+            packet: ServerMessage::Closing(closing).encode(),
+            class: MediaClass::Control,
+            layer: None,
+            keyframe: false,
+            queued_at: self.clock.now(),
+        };
+        let waiting = {
+            let mut end = self.end.lock();
+            end.last = Some(last);
+            self.ending.store(true, Ordering::Release);
+            std::mem::take(&mut end.waiting)
+        };
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// The next packet of these classes, most urgent first. `None`: there will be no more of them.
+    pub fn next(&self, classes: ClassSet) -> impl Future<Output = Option<Outgoing>> + Send + '_ {
+        std::future::poll_fn(move |cx| self.poll_next(classes, cx))
+    }
+
+    /// As [`Egress::next`]. One task at a time may wait for a class.
+    pub fn poll_next(&self, classes: ClassSet, cx: &mut Context<'_>) -> Poll<Option<Outgoing>> {
+        if self.ending.load(Ordering::Acquire) {
+            return Poll::Ready(self.take_last(classes));
+        }
+        if let Some((room, member)) = self.seat.get() {
+            let next = room
+                .meeting()
+                .poll_outgoing(member, classes, self.clock.now(), cx);
+            if let Poll::Ready(next) = next {
+                if let Some(outgoing) = &next {
+                    self.meters.sent(outgoing.class, outgoing.packet.len());
+                }
+                return Poll::Ready(next);
+            }
+        }
+        self.wait(classes, cx)
+    }
+
+    fn wait(&self, classes: ClassSet, cx: &mut Context<'_>) -> Poll<Option<Outgoing>> {
+        let mut end = self.end.lock();
+        if self.ending.load(Ordering::Acquire) {
+            drop(end);
+            return Poll::Ready(self.take_last(classes));
+        }
+        if !end.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            if end.waiting.len() == MAX_WAITING {
+                end.waiting.remove(0);
+            }
+            end.waiting.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    fn take_last(&self, classes: ClassSet) -> Option<Outgoing> {
+        if !classes.contains(MediaClass::Control) {
+            return None;
+        }
+        self.end.lock().last.take()
+    }
+}

@@ -1,0 +1,187 @@
+//! What arrives on one connection: the first packet seats it in a meeting, the rest are handed to
+//! that meeting.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use relay_core::Member;
+use tokio::sync::Notify;
+use videocall_types::api::TransportKind;
+use videocall_types::limits::{MAX_CONTROL_BYTES, MAX_FRAME_BYTES};
+use videocall_types::{ClientMessage, CloseCode, Closing, Hello, StreamError, Timestamp, is_frame};
+
+use crate::admission::Place;
+use crate::meters::CarrierMeters;
+use crate::rate::ControlRate;
+use crate::room::Room;
+use crate::{Egress, Relay};
+
+/// Takes the packets of one connection. Every call is short and waits for nothing: media is fanned
+/// out inside it, straight into the outboxes of those who receive it.
+pub struct Ingress {
+    relay: Arc<Relay>,
+    transport: TransportKind,
+    peer: IpAddr,
+    meters: Arc<CarrierMeters>,
+    egress: Egress,
+    /// Microseconds on the relay's clock.
+    heard_at: AtomicU64,
+    control_rate: Mutex<ControlRate>,
+    seat: OnceLock<Seat>,
+    seated: Notify,
+}
+
+/// A place in a meeting.
+pub(crate) struct Seat {
+    pub(crate) room: Arc<Room>,
+    pub(crate) member: Arc<Member>,
+    /// Counts against the sessions of the relay as long as the connection lasts.
+    #[expect(dead_code, reason = "held for its drop")]
+    pub(crate) place: Place,
+}
+
+impl Ingress {
+    pub(crate) fn new(relay: Arc<Relay>, transport: TransportKind, peer: IpAddr) -> Self {
+        let now = relay.clock().now();
+        let meters = relay.meters().carrier(transport);
+        let per_second = relay.limits().max_control_per_second;
+        Self {
+            egress: Egress::new(*relay.clock(), meters.clone()),
+            control_rate: Mutex::new(ControlRate::new(per_second, now)),
+            heard_at: AtomicU64::new(now.as_micros()),
+            relay,
+            transport,
+            peer,
+            meters,
+            seat: OnceLock::new(),
+            seated: Notify::new(),
+        }
+    }
+
+    /// A packet, control or media, from a channel that carries both.
+    ///
+    /// # Errors
+    /// When the connection has to be closed; hand it to the driver as
+    /// [`crate::Disconnect::Violation`].
+    pub fn packet(&self, packet: &Bytes) -> Result<(), Closing> {
+        if is_frame(packet) {
+            return self.media(packet);
+        }
+        let now = self.heard();
+        self.meters.received_control(packet.len());
+        if !self.control_rate.lock().take(now) {
+            return Err(Closing::with_message(
+                CloseCode::RateExceeded,
+                "This client sends more messages than the server takes.",
+            ));
+        }
+        let message = ClientMessage::decode(packet)
+            .map_err(|error| Closing::with_message(error.close_code(), format!("{error}.")))?;
+        match (self.seat.get(), message) {
+            (Some(seat), message) => {
+                let told = seat.room.meeting().control(&seat.member, message, now);
+                seat.room.poke();
+                told
+            }
+            (None, ClientMessage::Hello(hello)) => self.enter(*hello, now),
+            (None, _) => Err(not_greeted()),
+        }
+    }
+
+    /// A packet from a channel that carries media only: a datagram, a stream of frames.
+    ///
+    /// # Errors
+    /// As [`Ingress::packet`].
+    pub fn media(&self, packet: &Bytes) -> Result<(), Closing> {
+        let now = self.heard();
+        let seat = self.seat.get().ok_or_else(not_greeted)?;
+        self.meters.received_media(packet.len());
+        seat.room.meeting().media(&seat.member, packet, now)
+    }
+
+    /// The peer showed a sign of life that is not a packet, such as a WebSocket's pong.
+    pub fn alive(&self) {
+        self.heard();
+    }
+
+    /// Bytes of the largest control packet, for the decoder of a control stream.
+    pub const fn max_control_bytes(&self) -> usize {
+        MAX_CONTROL_BYTES
+    }
+
+    /// Bytes of the largest media packet, for the decoder of a media stream.
+    pub const fn max_frame_bytes(&self) -> usize {
+        MAX_FRAME_BYTES
+    }
+
+    /// What to close with when the stream of control packets cannot be read on.
+    pub fn control_stream_error(error: &StreamError) -> Closing {
+        stream_error(error, CloseCode::ControlTooLarge)
+    }
+
+    /// What to close with when a stream of media packets cannot be read on.
+    pub fn media_stream_error(error: &StreamError) -> Closing {
+        stream_error(error, CloseCode::FrameTooLarge)
+    }
+
+    pub(crate) fn transport(&self) -> TransportKind {
+        self.transport
+    }
+
+    pub(crate) fn peer(&self) -> IpAddr {
+        self.peer
+    }
+
+    pub(crate) fn egress(&self) -> &Egress {
+        &self.egress
+    }
+
+    pub(crate) fn seat(&self) -> Option<&Seat> {
+        self.seat.get()
+    }
+
+    /// Ready once the connection has a seat.
+    pub(crate) async fn seated(&self) {
+        self.seated.notified().await;
+    }
+
+    pub(crate) fn heard_at(&self) -> Timestamp {
+        Timestamp::from_micros(self.heard_at.load(Ordering::Relaxed))
+    }
+
+    fn heard(&self) -> Timestamp {
+        let now = self.relay.clock().now();
+        self.heard_at.store(now.as_micros(), Ordering::Relaxed);
+        now
+    }
+
+    fn enter(&self, hello: Hello, now: Timestamp) -> Result<(), Closing> {
+        let seat = self.relay.admit(hello, self.transport, now)?;
+        self.egress.seat(seat.room.clone(), seat.member.clone());
+        let taken = self.seat.set(seat);
+        debug_assert!(
+            taken.is_ok(),
+            "packets of one connection arrive one after the other"
+        );
+        self.seated.notify_one();
+        Ok(())
+    }
+}
+
+fn not_greeted() -> Closing {
+    Closing::with_message(
+        CloseCode::ProtocolError,
+        "The first message of a client is Hello.",
+    )
+}
+
+fn stream_error(error: &StreamError, too_large: CloseCode) -> Closing {
+    let code = match error {
+        StreamError::BadLength => CloseCode::MalformedPacket,
+        StreamError::TooLarge { .. } => too_large,
+    };
+    Closing::with_message(code, format!("{error}."))
+}

@@ -1,0 +1,223 @@
+//! A relay: what the connections of one process share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use rand::Rng as _;
+use relay_core::{JoinRequest, Meeting, MeetingSettings, Member};
+use tokio::runtime::Handle;
+use tokio::time::{Instant, interval, sleep};
+use tokio_util::sync::CancellationToken;
+use videocall_types::limits::RELAY_HEARTBEAT;
+use videocall_types::{
+    CloseCode, Closing, MeetingId, RelayId, ServerMessage, SessionId, SessionLimits, Timestamp,
+};
+
+use crate::admission::Seats;
+use crate::meters::Meters;
+use crate::room::Room;
+use crate::{Bus, Clock, RelayDirectory, RelaySettings, TokenService};
+
+/// After everybody was closed, how long their connections may take to end.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How often draining looks whether everybody is gone.
+const DRAIN_POLL: Duration = Duration::from_millis(20);
+
+/// What the connections of one process share, on whatever transport.
+pub struct Relay {
+    settings: RelaySettings,
+    meetings: Arc<MeetingSettings>,
+    tokens: TokenService,
+    clock: Clock,
+    bus: Option<Arc<dyn Bus>>,
+    directory: RelayDirectory,
+    rooms: DashMap<MeetingId, Arc<Room>>,
+    seats: Arc<Seats>,
+    meters: Arc<Meters>,
+    draining: AtomicBool,
+    drained: CancellationToken,
+    /// Where rooms run: connections may be served by runtimes that end with them.
+    runtime: Handle,
+}
+
+impl Relay {
+    /// Starts a relay within the current tokio runtime. It drains when `shutdown` is cancelled;
+    /// [`Relay::drained`] tells when that is done. Without a bus it is the only relay.
+    pub fn start(
+        settings: RelaySettings,
+        tokens: TokenService,
+        bus: Option<Arc<dyn Bus>>,
+        shutdown: CancellationToken,
+    ) -> Arc<Self> {
+        let id = settings.relay_id.clone().unwrap_or_else(random_relay_id);
+        let meetings = MeetingSettings {
+            bus: bus.is_some(),
+            limits: settings.session_limits(),
+            max_sessions: settings.max_sessions_per_meeting,
+            ..MeetingSettings::new(id.clone())
+        };
+        let relay = Arc::new(Self {
+            seats: Seats::new(settings.max_sessions),
+            meetings: Arc::new(meetings),
+            tokens,
+            clock: Clock::start(),
+            bus,
+            directory: RelayDirectory::new(id),
+            rooms: DashMap::new(),
+            meters: Meters::shared(),
+            draining: AtomicBool::new(false),
+            drained: CancellationToken::new(),
+            runtime: Handle::current(),
+            settings,
+        });
+        tracing::info!(relay = %relay.id(), "relay started");
+        tokio::spawn(relay.clone().keep_house());
+        tokio::spawn(crate::directory::keep(relay.clone()));
+        tokio::spawn(relay.clone().drain_after(shutdown));
+        relay
+    }
+
+    /// This relay's id.
+    pub fn id(&self) -> &RelayId {
+        &self.meetings.relay
+    }
+
+    /// Signs and verifies tokens.
+    pub fn tokens(&self) -> &TokenService {
+        &self.tokens
+    }
+
+    /// Where this relay and all others can be reached.
+    pub fn directory(&self) -> &RelayDirectory {
+        &self.directory
+    }
+
+    /// The relay's clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// What one session may do here.
+    pub fn limits(&self) -> &SessionLimits {
+        &self.meetings.limits
+    }
+
+    /// Sessions connected now.
+    pub fn session_count(&self) -> usize {
+        self.seats.taken()
+    }
+
+    /// Meetings held now.
+    pub fn meeting_count(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// Whether the relay has begun to stop: nobody is let in any more.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Ready once the relay has stopped: every connection was closed.
+    pub async fn drained(&self) {
+        self.drained.cancelled().await;
+    }
+
+    pub(crate) fn bus(&self) -> Option<&Arc<dyn Bus>> {
+        self.bus.as_ref()
+    }
+
+    pub(crate) fn seats(&self) -> &Arc<Seats> {
+        &self.seats
+    }
+
+    pub(crate) fn meters(&self) -> &Arc<Meters> {
+        &self.meters
+    }
+
+    /// Joins a meeting, which begins here when it is the first to. The entry of the meeting is
+    /// locked meanwhile, so that it cannot end at the same time.
+    pub(crate) fn join_room(
+        self: &Arc<Self>,
+        id: &MeetingId,
+        request: JoinRequest,
+        resume_token: &dyn Fn(SessionId) -> String,
+        now: Timestamp,
+    ) -> Result<(Arc<Room>, Arc<Member>), Closing> {
+        let room = match self.rooms.entry(id.clone()) {
+            Entry::Occupied(entry) => entry.into_ref(),
+            Entry::Vacant(entry) => {
+                let seed = rand::rng().next_u64();
+                let meeting = Meeting::new(id.clone(), self.meetings.clone(), seed, now);
+                let room = Room::new(meeting);
+                self.runtime.spawn(room.clone().run(self.clone()));
+                entry.insert(room)
+            }
+        };
+        let joined = room.meeting().join(request, resume_token, now);
+        room.poke();
+        Ok((room.clone(), joined?))
+    }
+
+    /// Forgets a room that nobody is in; `true` when it is gone.
+    pub(crate) fn close_room_if_empty(&self, room: &Room) -> bool {
+        let removed = self
+            .rooms
+            .remove_if(room.meeting().id(), |_, held| held.meeting().is_empty());
+        if removed.is_some() {
+            self.meters.keep_drops_of(&room.meeting().stats());
+        }
+        removed.is_some()
+    }
+
+    /// Brings the figures up to date that nobody counts as they happen.
+    async fn keep_house(self: Arc<Self>) {
+        let mut ticks = interval(RELAY_HEARTBEAT);
+        while !self.drained.is_cancelled() {
+            ticks.tick().await;
+            let stats = self.rooms.iter().map(|room| room.meeting().stats());
+            self.meters.take_stock(stats, self.rooms.len());
+        }
+    }
+
+    /// Announces the end, lets clients move, closes who is left, and waits for that to be done.
+    async fn drain_after(self: Arc<Self>, shutdown: CancellationToken) {
+        shutdown.cancelled().await;
+        self.draining.store(true, Ordering::Relaxed);
+        self.directory.withdraw();
+        let deadline = Duration::from_millis(self.settings.drain_timeout_ms.into());
+        tracing::info!(sessions = self.session_count(), ?deadline, "draining");
+        let closing = Closing::new(CloseCode::Draining);
+        let announcement = ServerMessage::Draining {
+            alternate_url: String::new(),
+            deadline_ms: self.settings.drain_timeout_ms,
+        };
+        for room in &self.rooms {
+            let now = self.clock.now();
+            room.meeting().drain(announcement.clone(), closing.clone(), now);
+        }
+        self.until_empty(deadline).await;
+        for room in &self.rooms {
+            room.meeting().close_all(&closing, self.clock.now());
+        }
+        self.until_empty(FAREWELL_TIMEOUT).await;
+        self.drained.cancel();
+        tracing::info!("relay stopped");
+    }
+
+    async fn until_empty(&self, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        while self.session_count() > 0 && Instant::now() < deadline {
+            sleep(DRAIN_POLL).await;
+        }
+    }
+}
+
+fn random_relay_id() -> RelayId {
+    format!("relay-{:012x}", rand::rng().next_u64() >> 16)
+        .parse()
+        .expect("hexadecimal digits make an id")
+}
