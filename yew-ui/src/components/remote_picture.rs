@@ -1,0 +1,37 @@
+//! The canvas on which somebody else's track is drawn.
+
+use videocall_client::Call;
+use videocall_types::TrackRef;
+use web_sys::HtmlCanvasElement;
+use yew::prelude::*;
+
+#[derive(PartialEq, Properties)]
+pub(super) struct RemotePictureProps {
+    pub(super) call: Call,
+    pub(super) track: Option<TrackRef>,
+    /// Classes for how it fills its tile.
+    pub(super) class: &'static str,
+}
+
+/// The canvas is there even without a track, so that a camera that comes later finds it.
+#[component]
+pub(super) fn RemotePicture(props: &RemotePictureProps) -> Html {
+    let canvas = use_node_ref();
+    {
+        let canvas = canvas.clone();
+        use_effect_with((props.call.clone(), props.track), move |(call, track)| {
+            let attached = track
+                .zip(canvas.cast::<HtmlCanvasElement>())
+                .map(|(track, canvas)| {
+                    call.attach(track, canvas);
+                    (call.clone(), track)
+                });
+            move || {
+                if let Some((call, track)) = attached {
+                    call.detach(track);
+                }
+            }
+        });
+    }
+    html! { <canvas ref={canvas} class={classes!("size-full", props.class)} /> }
+}

@@ -1,0 +1,227 @@
+//! A running call: the client library's events become actions of the call's state.
+
+use std::rc::Rc;
+
+use futures::StreamExt;
+use futures::channel::oneshot;
+use gloo::events::EventListener;
+use gloo::timers::callback::Interval;
+use gloo::utils::window;
+use videocall_client::call::{
+    LocalState, Notice as ClientNotice, PictureState as ClientPicture, RosterChange,
+};
+use videocall_client::devices::{DeviceChoice, DeviceError, Source};
+use videocall_client::{
+    Call, CallEvent, CallEvents, CallOptions, ClientConfig, ConnectionState, ConnectionStatus,
+    TransportPreference,
+};
+use videocall_types::api::TransportKind;
+use videocall_types::{CloseCode, Closing, TrackKind};
+use wasm_bindgen_futures::spawn_local;
+use web_sys::MediaStream;
+use yew::prelude::*;
+
+use super::statistics::Statistics;
+use crate::state::call::{Action, CallState, Connection, Ending, Phase, PictureState};
+use crate::state::notice::{Device, DeviceFault, Notice};
+use crate::state::route::MeetingAddress;
+
+/// Five times a second the speaking rings follow the voices: faster than an eye needs, slower than frames.
+const LEVEL_INTERVAL_MS: u32 = 200;
+
+/// What a call starts with.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct CallStart {
+    /// With the camera on.
+    pub(crate) camera: bool,
+    /// With the microphone open.
+    pub(crate) microphone: bool,
+    /// The chosen devices.
+    pub(crate) choice: DeviceChoice,
+    /// What the preview opened.
+    pub(crate) preview: Option<MediaStream>,
+}
+
+/// A running call and what the page shows of it.
+#[derive(Clone, PartialEq)]
+pub(crate) struct CallHandle {
+    /// For what the person wants.
+    pub(crate) call: Call,
+    /// For what the page shows.
+    pub(crate) state: UseReducerHandle<CallState>,
+}
+
+impl Reducible for CallState {
+    type Action = Action;
+
+    fn reduce(self: Rc<Self>, action: Action) -> Rc<Self> {
+        self.after(action).into()
+    }
+}
+
+/// Starts a call and follows it until the component goes.
+#[hook]
+pub(crate) fn use_call(address: &MeetingAddress, start: &CallStart) -> CallHandle {
+    let state = use_reducer_eq(CallState::default);
+    let started = use_memo((), |()| {
+        let (call, events) = Call::start(options(address, start));
+        (call, std::cell::Cell::new(Some(events)))
+    });
+    let call = started.0.clone();
+    {
+        let (call, dispatcher) = (call.clone(), state.dispatcher());
+        use_effect_with((), move |()| {
+            let (stop, stopped) = oneshot::channel::<()>();
+            if let Some(events) = started.1.take() {
+                let dispatcher = dispatcher.clone();
+                spawn_local(async move {
+                    let follow = std::pin::pin!(follow(events, dispatcher));
+                    futures::future::select(follow, stopped).await;
+                });
+            }
+            let levels = {
+                let call = call.clone();
+                Interval::new(LEVEL_INTERVAL_MS, move || dispatcher.dispatch(levels_of(&call)))
+            };
+            let leaving = leave_with_page(call.clone());
+            let statistics = Statistics::install(call.clone());
+            move || {
+                call.leave();
+                drop((stop, levels, leaving, statistics));
+            }
+        });
+    }
+    CallHandle { call, state }
+}
+
+/// A closed tab says goodbye, so that nobody has to wait for its silence to be noticed.
+fn leave_with_page(call: Call) -> EventListener {
+    EventListener::new(&window(), "pagehide", move |_| call.leave())
+}
+
+fn options(address: &MeetingAddress, start: &CallStart) -> CallOptions {
+    let origin = window().location().origin().unwrap_or_default();
+    let mut client = ClientConfig::new(origin, address.meeting.clone(), address.user.clone());
+    client.transport = match address.transport {
+        None => TransportPreference::Auto,
+        Some(TransportKind::WebTransport) => TransportPreference::WebTransport,
+        Some(TransportKind::WebSocket) => TransportPreference::WebSocket,
+    };
+    CallOptions {
+        devices: start.choice.clone(),
+        camera_on: start.camera,
+        microphone_on: start.microphone,
+        preview: start.preview.clone(),
+        ..CallOptions::new(client)
+    }
+}
+
+async fn follow(mut events: CallEvents, state: UseReducerDispatcher<CallState>) {
+    while let Some(event) = events.next().await {
+        state.dispatch(action(event));
+    }
+}
+
+fn action(event: CallEvent) -> Action {
+    match event {
+        CallEvent::Connection(status) => Action::Connection(connection(status)),
+        CallEvent::Roster(change) => roster(change),
+        CallEvent::Picture { track, state } => Action::Picture(track, picture(state)),
+        CallEvent::Local(LocalState {
+            microphone,
+            camera,
+            screen,
+        }) => Action::Own(microphone, camera, screen),
+        CallEvent::Notice(notice) => told(notice),
+        CallEvent::Closed(closing) => Action::Ended(ending(closing)),
+    }
+}
+
+fn connection(status: ConnectionStatus) -> Connection {
+    Connection {
+        phase: match status.state {
+            ConnectionState::Connecting => Phase::Connecting,
+            ConnectionState::Connected => Phase::Connected,
+            ConnectionState::Reconnecting => Phase::Reconnecting,
+            ConnectionState::Failed => Phase::Failed,
+        },
+        transport: status.transport,
+        rtt_ms: status.rtt.and_then(|rtt| u32::try_from(rtt.as_millis()).ok()),
+        hint: status.notice,
+    }
+}
+
+fn roster(change: RosterChange) -> Action {
+    match change {
+        RosterChange::Replaced { participants, .. } => Action::Roster(participants),
+        RosterChange::Joined(participant) => Action::Joined(participant),
+        RosterChange::Left(session) => Action::Left(session),
+        RosterChange::TrackChanged { session, track } => Action::TrackChanged(session, track),
+        RosterChange::TrackRemoved(track) => Action::TrackRemoved(track),
+    }
+}
+
+const fn picture(state: ClientPicture) -> PictureState {
+    match state {
+        ClientPicture::Live => PictureState::Live,
+        ClientPicture::Waiting => PictureState::Waiting,
+        ClientPicture::Off => PictureState::Off,
+    }
+}
+
+fn told(notice: ClientNotice) -> Action {
+    match notice {
+        ClientNotice::Device { device, error } => Action::DeviceFault(source(device), fault(&error)),
+        ClientNotice::PlaybackBlocked => Action::Tell(Notice::PlaybackBlocked),
+        ClientNotice::PlaybackFailed(reason) => Action::Tell(Notice::PlaybackFailed(reason)),
+        ClientNotice::EncodingFailed { device, reason } => {
+            Action::Tell(Notice::EncodingFailed(source(device), reason))
+        }
+        ClientNotice::OtherRelaysReachable(reachable) => Action::Reachable(reachable),
+    }
+}
+
+const fn source(source: Source) -> Device {
+    match source {
+        Source::Microphone => Device::Microphone,
+        Source::Camera => Device::Camera,
+        Source::Screen => Device::Screen,
+    }
+}
+
+/// Why a device gives nothing, in the page's own terms.
+pub(crate) const fn fault(error: &DeviceError) -> DeviceFault {
+    match error {
+        DeviceError::NoPermission => DeviceFault::NoPermission,
+        DeviceError::NoDevice => DeviceFault::NoDevice,
+        DeviceError::InUse => DeviceFault::InUse,
+        DeviceError::Unsupported => DeviceFault::Unsupported,
+        DeviceError::Other(_) => DeviceFault::Failed,
+    }
+}
+
+fn ending(closing: Closing) -> Ending {
+    if closing.code == CloseCode::Left {
+        return Ending::Left;
+    }
+    Ending::Closed {
+        retryable: closing.code.is_retryable(),
+        message: closing.message,
+    }
+}
+
+fn levels_of(call: &Call) -> Action {
+    let stats = call.stats();
+    let own = stats
+        .local_tracks
+        .iter()
+        .find(|track| track.kind == TrackKind::Microphone)
+        .and_then(|track| track.audio_level);
+    let others = stats
+        .remote_tracks
+        .iter()
+        .filter(|track| track.kind == TrackKind::Microphone)
+        .filter_map(|track| Some((track.session, track.audio_level? as f32)))
+        .collect();
+    Action::Levels(own.unwrap_or_default() as f32, others)
+}

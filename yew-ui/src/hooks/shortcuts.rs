@@ -1,0 +1,40 @@
+//! Keys for the controls of a call.
+
+use gloo::events::{EventListener, EventListenerOptions};
+use gloo::utils::document;
+use wasm_bindgen::JsCast;
+use web_sys::{Element, KeyboardEvent};
+use yew::prelude::*;
+
+use crate::state::shortcut::Shortcut;
+
+/// Calls back for each key that is one of a call's shortcuts, unless somebody is typing.
+#[hook]
+pub(crate) fn use_shortcuts(pressed: Callback<Shortcut>) {
+    use_effect_with(pressed, |pressed| {
+        let pressed = pressed.clone();
+        // Not passive: the browser's own meaning of Ctrl+D and Ctrl+E has to be kept away.
+        let options = EventListenerOptions::enable_prevent_default();
+        let listener = EventListener::new_with_options(&document(), "keydown", options, move |event| {
+            let Some(event) = event.dyn_ref::<KeyboardEvent>() else {
+                return;
+            };
+            let command = event.ctrl_key() || event.meta_key();
+            if event.repeat() || event.alt_key() || (!command && is_typing(event)) {
+                return;
+            }
+            if let Some(shortcut) = Shortcut::from_key(&event.key(), command) {
+                event.prevent_default();
+                pressed.emit(shortcut);
+            }
+        });
+        move || drop(listener)
+    });
+}
+
+fn is_typing(event: &KeyboardEvent) -> bool {
+    event
+        .target()
+        .and_then(|target| target.dyn_into::<Element>().ok())
+        .is_some_and(|element| matches!(element.tag_name().as_str(), "INPUT" | "SELECT" | "TEXTAREA"))
+}

@@ -1,0 +1,21 @@
+//! The browser application: pages, components, and the pure state behind them.
+//!
+//! It leaves the protocol, transports, codecs and every HTTP request to `videocall-client`. What is
+//! pure (state, layout, text) compiles natively and is tested there.
+
+pub mod state;
+pub mod text;
+
+#[cfg(target_arch = "wasm32")]
+mod components;
+#[cfg(target_arch = "wasm32")]
+mod hooks;
+#[cfg(target_arch = "wasm32")]
+mod pages;
+
+/// Renders the application into the page's body.
+#[cfg(target_arch = "wasm32")]
+pub fn run() {
+    console_error_panic_hook::set_once();
+    yew::Renderer::<pages::App>::new().render();
+}

@@ -1,0 +1,80 @@
+//! A meeting's address, from the first look into the camera to the goodbye.
+
+use videocall_client::devices::DeviceChoice;
+use videocall_client::support;
+use yew::prelude::*;
+
+use super::call::CallPage;
+use super::lobby::LobbyPage;
+use super::messages::{EndedPage, UnsupportedPage};
+use crate::hooks::{CallStart, Stored, load, store};
+use crate::state::call::Ending;
+use crate::state::route::MeetingAddress;
+
+#[derive(PartialEq, Properties)]
+pub(super) struct MeetingPageProps {
+    pub(super) address: MeetingAddress,
+}
+
+/// Where the person is on the way through the meeting.
+#[derive(Clone, PartialEq)]
+enum Stage {
+    Lobby,
+    Call(CallStart),
+    Ended(Ending),
+}
+
+/// The page.
+#[component]
+pub(super) fn MeetingPage(props: &MeetingPageProps) -> Html {
+    let address = &props.address;
+    let stage = use_state_eq(|| match address.join_now {
+        true => Stage::Call(CallStart::with_everything()),
+        false => Stage::Lobby,
+    });
+    let support = use_memo((), |()| support::check());
+    use_effect_with(address.user.clone(), |user| store(Stored::Name, user.as_str()));
+    if !support.is_complete() {
+        return html! { <UnsupportedPage missing={support.missing.clone()} /> };
+    }
+    let to = |into: fn(CallStart) -> Stage| {
+        let stage = stage.setter();
+        Callback::from(move |start| stage.set(into(start)))
+    };
+    let onend = {
+        let stage = stage.setter();
+        Callback::from(move |ending| stage.set(Stage::Ended(ending)))
+    };
+    match &*stage {
+        Stage::Lobby => html! { <LobbyPage address={address.clone()} onjoin={to(Stage::Call)} /> },
+        Stage::Call(start) => html! {
+            <CallPage address={address.clone()} start={start.clone()} can_share={support.screen_sharing} {onend} />
+        },
+        Stage::Ended(ending) => {
+            let onrejoin = to(Stage::Call).reform(|()| CallStart::with_everything());
+            html! {
+                <EndedPage ending={ending.clone()} meeting={address.meeting.to_string()} {onrejoin} />
+            }
+        }
+    }
+}
+
+impl CallStart {
+    /// Camera and microphone on, the devices that were chosen last.
+    fn with_everything() -> Self {
+        Self {
+            camera: true,
+            microphone: true,
+            choice: remembered_choice(),
+            preview: None,
+        }
+    }
+}
+
+/// The devices that were chosen last.
+pub(super) fn remembered_choice() -> DeviceChoice {
+    DeviceChoice {
+        camera: load(Stored::Camera),
+        microphone: load(Stored::Microphone),
+    }
+}

@@ -1,0 +1,11 @@
+//! What the pages show, as data: each module is a state with the changes it knows, or a pure function.
+//!
+//! Nothing in here touches the browser; hooks feed it and components draw it.
+
+pub mod call;
+pub mod home;
+pub mod layout;
+pub mod name;
+pub mod notice;
+pub mod route;
+pub mod shortcut;

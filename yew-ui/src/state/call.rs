@@ -1,0 +1,473 @@
+//! A running call: who is there, what they show, how the connection is, what has to be told.
+//!
+//! A pure reducer. It leaves it to the client library to find out, and to the components to draw.
+
+use std::rc::Rc;
+
+use videocall_types::api::TransportKind;
+use videocall_types::{Participant, SessionId, TrackId, TrackInfo, TrackKind, TrackRef};
+
+use super::name;
+use super::notice::{Device, DeviceFault, Notice, Notices};
+
+/// Levels from here on count as speech: quiet speech reaches it, a silent room does not.
+const SPEAKING_FROM: f32 = 0.02;
+/// Below this, somebody has stopped. Lower than [`SPEAKING_FROM`], so that the ring does not flicker between words.
+const SILENT_BELOW: f32 = 0.008;
+
+/// Everything the call page shows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CallState {
+    /// To the relay.
+    pub connection: Connection,
+    /// Everybody else, in the order of their arrival.
+    pub people: Vec<Rc<Person>>,
+    /// The person at this device.
+    pub own: Own,
+    /// What has to be told.
+    pub notices: Notices,
+    /// Why the call is over.
+    pub ended: Option<Ending>,
+    /// The last coming or going, for those who cannot see it.
+    pub announcement: Option<Announcement>,
+}
+
+/// Somebody came or went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Announcement {
+    /// The one with this name came.
+    Joined(String),
+    /// The one with this name went.
+    Left(String),
+}
+
+/// The connection to the relay.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Connection {
+    /// Where it stands.
+    pub phase: Phase,
+    /// What carries it.
+    pub transport: Option<TransportKind>,
+    /// Round trip, milliseconds.
+    pub rtt_ms: Option<u32>,
+    /// A sentence of the client library about it: why it is not up, or not over the better carrier.
+    pub hint: Option<String>,
+}
+
+/// Where a connection stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// For the first time.
+    #[default]
+    Connecting,
+    /// The relay has answered.
+    Connected,
+    /// It was connected before.
+    Reconnecting,
+    /// It will not be.
+    Failed,
+}
+
+/// The person at this device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Own {
+    /// Sound is sent.
+    pub microphone: bool,
+    /// Pictures are sent.
+    pub camera: bool,
+    /// The screen is sent.
+    pub screen: bool,
+    /// Somebody is heard.
+    pub speaking: bool,
+}
+
+/// Somebody else.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Person {
+    /// This stay.
+    pub session: SessionId,
+    /// As they call themselves; may repeat.
+    pub name: String,
+    /// The name, numbered where it repeats.
+    pub label: String,
+    /// Whether they can be heard.
+    pub microphone: Sound,
+    /// Their face.
+    pub camera: Picture,
+    /// What they share.
+    pub screen: Option<Picture>,
+    /// They are heard right now.
+    pub speaking: bool,
+}
+
+/// A microphone, seen from afar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sound {
+    /// Open.
+    On,
+    /// Closed, or there is none.
+    Off,
+}
+
+/// A picture, seen from afar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Picture {
+    /// Where it comes from; `None` without a camera.
+    pub track: Option<TrackRef>,
+    /// Whether it can be seen.
+    pub state: PictureState,
+}
+
+/// Whether a picture can be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PictureState {
+    /// It moves.
+    Live,
+    /// It is on but nothing has arrived (for a while).
+    Waiting,
+    /// It is switched off.
+    Off,
+}
+
+/// Why a call is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The person left.
+    Left,
+    /// The server said so, in this sentence; trying again may help.
+    Closed {
+        /// For the person.
+        message: String,
+        /// Trying again may help.
+        retryable: bool,
+    },
+}
+
+/// A change of the call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// The connection changed.
+    Connection(Connection),
+    /// The whole roster, also after a reconnect.
+    Roster(Vec<Participant>),
+    /// Somebody came.
+    Joined(Participant),
+    /// Somebody is gone.
+    Left(SessionId),
+    /// A track is new or changed.
+    TrackChanged(SessionId, TrackInfo),
+    /// A track has ended.
+    TrackRemoved(TrackRef),
+    /// A picture started, stopped or stalled.
+    Picture(TrackRef, PictureState),
+    /// Loudness from 0 to 1: one's own, and that of others.
+    Levels(f32, Vec<(SessionId, f32)>),
+    /// One's own devices changed: microphone, camera, screen.
+    Own(bool, bool, bool),
+    /// A device gives nothing.
+    DeviceFault(Device, DeviceFault),
+    /// Participants on other relays can be reached, or not.
+    Reachable(bool),
+    /// Something to tell.
+    Tell(Notice),
+    /// The person has read it.
+    Dismiss(Notice),
+    /// The call is over.
+    Ended(Ending),
+}
+
+impl CallState {
+    /// The state after a change.
+    #[must_use]
+    pub fn after(&self, action: Action) -> Self {
+        let mut next = self.clone();
+        match action {
+            Action::Connection(connection) => next.connect(connection),
+            Action::Levels(own, others) => next.hear(own, &others),
+            Action::Own(microphone, camera, screen) => next.set_own(microphone, camera, screen),
+            Action::DeviceFault(device, fault) => next.notices.show(Notice::Device(device, fault)),
+            Action::Reachable(reachable) => {
+                next.notices.set(Notice::RelaysUnreachable, !reachable);
+            }
+            Action::Tell(notice) => next.notices.show(notice),
+            Action::Dismiss(notice) => next.notices.dismiss(&notice),
+            Action::Ended(ending) => next.ended = next.ended.or(Some(ending)),
+            Action::Roster(_)
+            | Action::Joined(_)
+            | Action::Left(_)
+            | Action::TrackChanged(..)
+            | Action::TrackRemoved(_)
+            | Action::Picture(..) => next.change_people(action),
+        }
+        next
+    }
+
+    /// How many are in the call, the person at this device included.
+    pub fn count(&self) -> usize {
+        self.people.len() + 1
+    }
+
+    /// Those who share a screen.
+    pub fn presenters(&self) -> impl Iterator<Item = (&Rc<Person>, Picture)> {
+        self.people
+            .iter()
+            .filter_map(|person| Some((person, person.screen?)))
+    }
+
+    /// What was dismissed comes back only when it has been otherwise in between.
+    fn connect(&mut self, connection: Connection) {
+        let before = std::mem::replace(&mut self.connection, connection);
+        let now = &self.connection;
+        self.notices
+            .set(Notice::Reconnecting, now.phase == Phase::Reconnecting);
+        if before.fell_back() != now.fell_back() {
+            self.notices.set(Notice::FellBack, now.fell_back());
+        }
+        let trouble = |connection: &Connection| match connection.phase {
+            Phase::Connecting => connection.hint.clone().map(Notice::Said),
+            _ => None,
+        };
+        let (old, new) = (trouble(&before), trouble(now));
+        if old != new {
+            old.inspect(|notice| self.notices.dismiss(notice));
+            if let Some(notice) = new {
+                self.notices.show(notice);
+            }
+        }
+    }
+
+    fn change_people(&mut self, action: Action) {
+        match action {
+            Action::Roster(participants) => self.replace_roster(participants),
+            Action::Joined(participant) => {
+                let person = Person::from_participant(participant, None);
+                match self.position(person.session) {
+                    Some(index) => self.people[index] = Rc::new(person),
+                    None => {
+                        self.announcement = Some(Announcement::Joined(person.name.clone()));
+                        self.people.push(Rc::new(person));
+                    }
+                }
+            }
+            Action::Left(session) => {
+                if let Some(index) = self.position(session) {
+                    let person = self.people.remove(index);
+                    self.announcement = Some(Announcement::Left(person.name.clone()));
+                }
+            }
+            Action::TrackChanged(session, info) => {
+                self.change(session, |person| person.track_changed(&info));
+            }
+            Action::TrackRemoved(track) => {
+                self.change(track.session, |person| person.track_removed(track));
+            }
+            Action::Picture(track, state) => {
+                self.change(track.session, |person| person.picture_changed(track, state));
+            }
+            _ => {}
+        }
+        self.relabel();
+    }
+
+    /// Those who stayed keep their place and the state of their pictures.
+    fn replace_roster(&mut self, participants: Vec<Participant>) {
+        let before = std::mem::take(&mut self.people);
+        let known = |session| before.iter().find(|person| person.session == session);
+        let mut people: Vec<Rc<Person>> = participants
+            .into_iter()
+            .map(|participant| {
+                let known = known(participant.session);
+                Rc::new(Person::from_participant(participant, known.map(Rc::as_ref)))
+            })
+            .collect();
+        people.sort_by_key(|person| {
+            before
+                .iter()
+                .position(|other| other.session == person.session)
+                .unwrap_or(usize::MAX)
+        });
+        self.people = people;
+    }
+
+    fn relabel(&mut self) {
+        let labels = name::labels(self.people.iter().map(|person| person.name.as_str()));
+        for (person, label) in self.people.iter_mut().zip(labels) {
+            if person.label != label {
+                Rc::make_mut(person).label = label;
+            }
+        }
+    }
+
+    fn hear(&mut self, own: f32, others: &[(SessionId, f32)]) {
+        self.own.speaking = self.own.microphone && speaks(self.own.speaking, own);
+        for person in &mut self.people {
+            let level = others
+                .iter()
+                .find_map(|&(session, level)| (session == person.session).then_some(level))
+                .unwrap_or_default();
+            let speaking = person.microphone == Sound::On && speaks(person.speaking, level);
+            if person.speaking != speaking {
+                Rc::make_mut(person).speaking = speaking;
+            }
+        }
+    }
+
+    fn set_own(&mut self, microphone: bool, camera: bool, screen: bool) {
+        for (works, device) in [
+            (microphone, Device::Microphone),
+            (camera, Device::Camera),
+            (screen, Device::Screen),
+        ] {
+            if works {
+                self.notices.device_works(device);
+            }
+        }
+        let speaking = self.own.speaking && microphone;
+        self.own = Own {
+            microphone,
+            camera,
+            screen,
+            speaking,
+        };
+    }
+
+    fn position(&self, session: SessionId) -> Option<usize> {
+        self.people.iter().position(|person| person.session == session)
+    }
+
+    fn change(&mut self, session: SessionId, change: impl FnOnce(&mut Person)) {
+        if let Some(index) = self.position(session) {
+            change(Rc::make_mut(&mut self.people[index]));
+        }
+    }
+}
+
+impl Connection {
+    /// It runs over WebSocket although the other carrier was tried.
+    fn fell_back(&self) -> bool {
+        self.phase == Phase::Connected
+            && self.transport == Some(TransportKind::WebSocket)
+            && self.hint.is_some()
+    }
+}
+
+impl Person {
+    fn from_participant(participant: Participant, before: Option<&Self>) -> Self {
+        let mut person = Self {
+            session: participant.session,
+            name: participant.display_name,
+            label: String::new(),
+            microphone: Sound::Off,
+            camera: before.map_or(Picture::NONE, |before| before.camera),
+            screen: before.and_then(|before| before.screen),
+            speaking: before.is_some_and(|before| before.speaking),
+        };
+        if person.name.is_empty() {
+            person.name = participant.user_id.to_string();
+        }
+        let has = |kind| participant.tracks.iter().any(|track| track.kind == kind);
+        if !has(TrackKind::Camera) {
+            person.camera = Picture::NONE;
+        }
+        if !has(TrackKind::Screen) {
+            person.screen = None;
+        }
+        for track in &participant.tracks {
+            person.track_changed(track);
+        }
+        person
+    }
+
+    fn track_changed(&mut self, info: &TrackInfo) {
+        let track = TrackRef {
+            session: self.session,
+            track: info.track,
+        };
+        match info.kind {
+            TrackKind::Microphone => {
+                self.microphone = if info.muted { Sound::Off } else { Sound::On };
+                self.speaking &= !info.muted;
+            }
+            TrackKind::Camera => self.camera = self.camera.announced(track, info.muted),
+            TrackKind::Screen => {
+                let before = self.screen.unwrap_or(Picture::NONE);
+                self.screen = (!info.muted).then(|| before.announced(track, false));
+            }
+            TrackKind::ScreenAudio => {}
+        }
+    }
+
+    fn track_removed(&mut self, track: TrackRef) {
+        if self.camera.track == Some(track) {
+            self.camera = Picture::NONE;
+        } else if self.screen.is_some_and(|screen| screen.track == Some(track)) {
+            self.screen = None;
+        } else if track.track == MICROPHONE {
+            self.microphone = Sound::Off;
+            self.speaking = false;
+        }
+    }
+
+    fn picture_changed(&mut self, track: TrackRef, state: PictureState) {
+        let pictures = std::iter::once(&mut self.camera).chain(self.screen.as_mut());
+        for picture in pictures.filter(|picture| picture.track == Some(track)) {
+            // A frame that was on its way when its sender switched off does not bring the picture back.
+            if picture.state != PictureState::Off {
+                picture.state = state;
+            }
+        }
+    }
+}
+
+/// The number that clients give their microphone's track.
+const MICROPHONE: TrackId = TrackId(1);
+
+impl Picture {
+    /// No camera.
+    pub const NONE: Self = Self {
+        track: None,
+        state: PictureState::Off,
+    };
+
+    fn announced(self, track: TrackRef, muted: bool) -> Self {
+        let state = match self.state {
+            _ if muted => PictureState::Off,
+            PictureState::Live if self.track == Some(track) => PictureState::Live,
+            _ => PictureState::Waiting,
+        };
+        Self {
+            track: Some(track),
+            state,
+        }
+    }
+}
+
+impl PictureState {
+    /// `live`, `waiting` or `off`: the word in `data-state`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Waiting => "waiting",
+            Self::Off => "off",
+        }
+    }
+}
+
+impl Phase {
+    /// The word in `data-state`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Connected => "connected",
+            Self::Reconnecting => "reconnecting",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+fn speaks(before: bool, level: f32) -> bool {
+    level >= if before { SILENT_BELOW } else { SPEAKING_FROM }
+}
+
+#[cfg(test)]
+mod tests;

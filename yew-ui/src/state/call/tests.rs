@@ -1,0 +1,258 @@
+//! The call's reducer, change by change.
+
+use super::*;
+
+fn session(number: u64) -> SessionId {
+    SessionId::new(number).expect("not zero")
+}
+
+fn track(number: u64, track: u32) -> TrackRef {
+    TrackRef {
+        session: session(number),
+        track: TrackId(track),
+    }
+}
+
+fn info(track: u32, kind: TrackKind, muted: bool) -> TrackInfo {
+    TrackInfo {
+        track: TrackId(track),
+        kind,
+        muted,
+        codec: String::new(),
+        layers: Vec::new(),
+    }
+}
+
+fn participant(number: u64, name: &str, tracks: &[TrackInfo]) -> Participant {
+    Participant {
+        session: session(number),
+        user_id: name.parse().expect("allowed"),
+        display_name: name.to_owned(),
+        tracks: tracks.to_vec(),
+        established_at_ms: 0,
+    }
+}
+
+fn with_camera(number: u64, name: &str) -> Participant {
+    participant(
+        number,
+        name,
+        &[
+            info(1, TrackKind::Microphone, false),
+            info(2, TrackKind::Camera, false),
+        ],
+    )
+}
+
+fn after(actions: impl IntoIterator<Item = Action>) -> CallState {
+    actions
+        .into_iter()
+        .fold(CallState::default(), |state, action| state.after(action))
+}
+
+#[test]
+fn people_come_and_go() {
+    let state = after([
+        Action::Roster(vec![with_camera(1, "alice")]),
+        Action::Joined(participant(2, "bob", &[])),
+    ]);
+    assert_eq!(state.count(), 3);
+    assert_eq!(state.people[0].camera.state, PictureState::Waiting);
+    assert_eq!(state.people[1].camera, Picture::NONE);
+    assert_eq!(state.people[1].microphone, Sound::Off);
+    let state = state.after(Action::Left(session(1)));
+    assert_eq!(state.people.len(), 1);
+    assert_eq!(state.people[0].name, "bob");
+}
+
+#[test]
+fn equal_names_are_two_people() {
+    let state = after([
+        Action::Joined(participant(1, "alice", &[])),
+        Action::Joined(participant(2, "alice", &[])),
+    ]);
+    let labels: Vec<&str> = state.people.iter().map(|person| person.label.as_str()).collect();
+    assert_eq!(labels, ["alice", "alice (2)"]);
+    let state = state.after(Action::Left(session(1)));
+    assert_eq!(state.people[0].label, "alice");
+}
+
+#[test]
+fn joining_twice_is_being_there_once() {
+    let state = after([
+        Action::Joined(with_camera(1, "alice")),
+        Action::Joined(with_camera(1, "alice")),
+    ]);
+    assert_eq!(state.people.len(), 1);
+}
+
+#[test]
+fn a_camera_waits_lives_and_goes_off() {
+    let state = after([Action::Joined(with_camera(1, "alice"))]);
+    let state = state.after(Action::Picture(track(1, 2), PictureState::Live));
+    assert_eq!(state.people[0].camera.state, PictureState::Live);
+    let off = Action::TrackChanged(session(1), info(2, TrackKind::Camera, true));
+    let state = state.after(off);
+    assert_eq!(state.people[0].camera.state, PictureState::Off);
+    let late = state.after(Action::Picture(track(1, 2), PictureState::Live));
+    assert_eq!(late.people[0].camera.state, PictureState::Off);
+    let on = Action::TrackChanged(session(1), info(2, TrackKind::Camera, false));
+    assert_eq!(late.after(on).people[0].camera.state, PictureState::Waiting);
+}
+
+#[test]
+fn a_new_roster_keeps_places_and_pictures() {
+    let state = after([
+        Action::Roster(vec![with_camera(1, "alice"), with_camera(2, "bob")]),
+        Action::Picture(track(2, 2), PictureState::Live),
+        Action::Roster(vec![with_camera(3, "carol"), with_camera(2, "bob")]),
+    ]);
+    let names: Vec<&str> = state.people.iter().map(|person| person.name.as_str()).collect();
+    assert_eq!(names, ["bob", "carol"]);
+    assert_eq!(state.people[0].camera.state, PictureState::Live);
+}
+
+#[test]
+fn a_screen_is_there_while_it_is_shared() {
+    let state = after([
+        Action::Joined(with_camera(1, "alice")),
+        Action::TrackChanged(session(1), info(3, TrackKind::Screen, false)),
+    ]);
+    assert_eq!(state.presenters().count(), 1);
+    let state = state.after(Action::Picture(track(1, 3), PictureState::Live));
+    let live = Some(Picture {
+        track: Some(track(1, 3)),
+        state: PictureState::Live,
+    });
+    assert_eq!(state.people[0].screen, live);
+    assert_eq!(state.people[0].camera.state, PictureState::Waiting);
+    let state = state.after(Action::TrackRemoved(track(1, 3)));
+    assert_eq!(state.presenters().count(), 0);
+    assert!(state.people[0].camera.track.is_some());
+}
+
+#[test]
+fn muting_silences() {
+    let state = after([
+        Action::Joined(with_camera(1, "alice")),
+        Action::Levels(0.0, vec![(session(1), 0.5)]),
+    ]);
+    assert!(state.people[0].speaking);
+    let muted = Action::TrackChanged(session(1), info(1, TrackKind::Microphone, true));
+    let state = state
+        .after(muted)
+        .after(Action::Levels(0.0, vec![(session(1), 0.5)]));
+    assert!(!state.people[0].speaking);
+    assert_eq!(state.people[0].microphone, Sound::Off);
+}
+
+#[test]
+fn the_ring_does_not_flicker() {
+    let state = after([
+        Action::Joined(with_camera(1, "alice")),
+        Action::Own(true, true, false),
+    ]);
+    let level = |state: &CallState, level: f32| state.after(Action::Levels(level, vec![(session(1), level)]));
+    let between = (SPEAKING_FROM + SILENT_BELOW) / 2.0;
+    assert!(!level(&state, between).people[0].speaking);
+    let speaking = level(&state, 0.3);
+    assert!(speaking.own.speaking && speaking.people[0].speaking);
+    let still = level(&speaking, between);
+    assert!(still.own.speaking && still.people[0].speaking);
+    let silent = level(&still, 0.0);
+    assert!(!silent.own.speaking && !silent.people[0].speaking);
+}
+
+#[test]
+fn levels_of_silence_leave_everybody_as_they_are() {
+    let state = after([Action::Joined(with_camera(1, "alice"))]);
+    let next = state.after(Action::Levels(0.0, Vec::new()));
+    assert!(Rc::ptr_eq(&state.people[0], &next.people[0]));
+}
+
+#[test]
+fn reconnecting_is_told_until_it_is_over() {
+    let connection = |phase| {
+        Action::Connection(Connection {
+            phase,
+            ..Connection::default()
+        })
+    };
+    let told = |state: &CallState| state.notices.iter().any(|notice| *notice == Notice::Reconnecting);
+    let state = after([connection(Phase::Connected), connection(Phase::Reconnecting)]);
+    assert!(told(&state));
+    assert!(!told(&state.after(connection(Phase::Connected))));
+    assert!(!told(&state.after(connection(Phase::Failed))));
+}
+
+#[test]
+fn falling_back_is_told_once() {
+    let connection = |rtt| {
+        Action::Connection(Connection {
+            phase: Phase::Connected,
+            transport: Some(TransportKind::WebSocket),
+            rtt_ms: Some(rtt),
+            hint: Some("no answer over WebTransport".into()),
+        })
+    };
+    let told = |state: &CallState| state.notices.iter().any(|notice| *notice == Notice::FellBack);
+    let state = after([connection(1)]);
+    assert!(told(&state));
+    let state = state
+        .after(Action::Dismiss(Notice::FellBack))
+        .after(connection(2));
+    assert!(!told(&state));
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_told_until_it_does() {
+    let connection = |phase, hint: Option<&str>| {
+        Action::Connection(Connection {
+            phase,
+            hint: hint.map(str::to_owned),
+            ..Connection::default()
+        })
+    };
+    let state = after([connection(Phase::Connecting, Some("no answer"))]);
+    assert_eq!(state.notices.iter().count(), 1);
+    let state = state.after(connection(Phase::Connecting, Some("still no answer")));
+    assert_eq!(state.notices.iter().count(), 1);
+    assert_eq!(
+        state
+            .after(connection(Phase::Connected, None))
+            .notices
+            .iter()
+            .count(),
+        0
+    );
+}
+
+#[test]
+fn comings_and_goings_are_announced() {
+    let state = after([Action::Roster(vec![with_camera(1, "alice")])]);
+    assert_eq!(state.announcement, None);
+    let state = state.after(Action::Joined(with_camera(2, "bob")));
+    assert_eq!(state.announcement, Some(Announcement::Joined("bob".into())));
+    let state = state.after(Action::Left(session(1)));
+    assert_eq!(state.announcement, Some(Announcement::Left("alice".into())));
+}
+
+#[test]
+fn a_device_that_works_needs_no_notice() {
+    let state = after([Action::DeviceFault(Device::Camera, DeviceFault::InUse)]);
+    assert_eq!(state.notices.iter().count(), 1);
+    let state = state.after(Action::Own(true, false, false));
+    assert_eq!(state.notices.iter().count(), 1);
+    let state = state.after(Action::Own(true, true, false));
+    assert_eq!(state.notices.iter().count(), 0);
+}
+
+#[test]
+fn the_first_ending_counts() {
+    let refused = Ending::Closed {
+        message: "full".into(),
+        retryable: false,
+    };
+    let state = after([Action::Ended(refused.clone()), Action::Ended(Ending::Left)]);
+    assert_eq!(state.ended, Some(refused));
+}

@@ -1,0 +1,403 @@
+//! Where tiles go: the grid of a meeting, the strip beside a shared screen, the floating picture of oneself.
+//!
+//! Pure geometry in CSS pixels; drawing the tiles is the stage component's business.
+
+/// Space between tiles: wide enough to part pictures, narrow enough not to cost any.
+pub const GAP: f64 = 8.0;
+
+/// The shape that cameras have and tiles are made for.
+const PICTURE_RATIO: f64 = 16.0 / 9.0;
+
+/// How tall a tile may become where there is room below it (3:4): a face still fills it.
+const TALLEST_RATIO: f64 = 3.0 / 4.0;
+
+/// A measure of the stage.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Size {
+    /// Pixels.
+    pub width: f64,
+    /// Pixels.
+    pub height: f64,
+}
+
+/// Where a tile is, relative to the stage.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Rect {
+    /// Pixels from the left.
+    pub left: f64,
+    /// Pixels from the top.
+    pub top: f64,
+    /// Pixels.
+    pub width: f64,
+    /// Pixels.
+    pub height: f64,
+}
+
+/// How many tiles of each kind there are, besides one's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scene {
+    /// Everybody else.
+    pub cameras: usize,
+    /// Shared screens.
+    pub screens: usize,
+}
+
+/// Where everything goes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Arrangement {
+    /// Everybody else, in order.
+    pub cameras: Vec<Rect>,
+    /// Shared screens, in order.
+    pub screens: Vec<Rect>,
+    /// One's own picture.
+    pub own: Rect,
+    /// One's own picture lies upon another one.
+    pub own_floats: bool,
+}
+
+/// Columns and rows of a grid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grid {
+    /// Tiles in a full row.
+    pub columns: usize,
+    /// Rows; the last may be shorter.
+    pub rows: usize,
+}
+
+/// Lays out a meeting: an even grid; with one other person, that person large and oneself in the corner; with
+/// shared screens, those large and all people in a strip on the longer side.
+pub fn arrange(scene: Scene, stage: Size) -> Arrangement {
+    if scene.screens > 0 {
+        return with_screens(scene, stage);
+    }
+    let whole = Rect {
+        left: 0.0,
+        top: 0.0,
+        width: stage.width,
+        height: stage.height,
+    };
+    if scene.cameras == 1 {
+        return Arrangement {
+            cameras: place(1, whole, TALLEST_RATIO),
+            own: corner(stage),
+            own_floats: true,
+            ..Arrangement::default()
+        };
+    }
+    let mut cameras = place(scene.cameras + 1, whole, TALLEST_RATIO);
+    let own = cameras.pop().unwrap_or_default();
+    Arrangement {
+        cameras,
+        own,
+        ..Arrangement::default()
+    }
+}
+
+/// The grid in which 16:9 tiles become largest; of equals, the one with the fewest empty places.
+pub fn best_grid(count: usize, area: Size) -> Grid {
+    let count = count.max(1);
+    let mut best = Grid {
+        columns: 1,
+        rows: count,
+    };
+    let mut best_width = 0.0;
+    for columns in 1..=count {
+        let grid = Grid {
+            columns,
+            rows: count.div_ceil(columns),
+        };
+        let cell = cell_of(grid, area);
+        let width = cell.width.min(cell.height * PICTURE_RATIO);
+        let fuller = grid.columns * grid.rows < best.columns * best.rows;
+        if width > best_width + 0.5 || (width > best_width - 0.5 && fuller) {
+            best = grid;
+            best_width = width;
+        }
+    }
+    best
+}
+
+fn with_screens(scene: Scene, stage: Size) -> Arrangement {
+    let (main, strip) = split(stage);
+    let mut cameras = place(scene.cameras + 1, strip, PICTURE_RATIO);
+    let own = cameras.pop().unwrap_or_default();
+    let screens = place(scene.screens, main, 0.0);
+    Arrangement {
+        cameras,
+        screens,
+        own,
+        own_floats: false,
+    }
+}
+
+/// The large area and the strip beside or below it.
+fn split(stage: Size) -> (Rect, Rect) {
+    if stage.width > stage.height {
+        // A fifth shows faces well; beyond 300 pixels the screen needs the room more.
+        let strip = (stage.width * 0.2).clamp(140.0, 300.0).min(stage.width / 2.0);
+        let main = (stage.width - strip - GAP).max(0.0);
+        (
+            Rect {
+                left: 0.0,
+                top: 0.0,
+                width: main,
+                height: stage.height,
+            },
+            Rect {
+                left: main + GAP,
+                top: 0.0,
+                width: strip,
+                height: stage.height,
+            },
+        )
+    } else {
+        let strip = (stage.height * 0.25).clamp(96.0, 220.0).min(stage.height / 2.0);
+        let main = (stage.height - strip - GAP).max(0.0);
+        (
+            Rect {
+                left: 0.0,
+                top: 0.0,
+                width: stage.width,
+                height: main,
+            },
+            Rect {
+                left: 0.0,
+                top: main + GAP,
+                width: stage.width,
+                height: strip,
+            },
+        )
+    }
+}
+
+/// The lower right corner, small enough to leave the other's face free.
+fn corner(stage: Size) -> Rect {
+    let (width, ratio) = if stage.width >= stage.height {
+        ((stage.width * 0.2).clamp(132.0, 260.0), PICTURE_RATIO)
+    } else {
+        ((stage.width * 0.28).clamp(88.0, 180.0), TALLEST_RATIO)
+    };
+    let width = width.min(stage.width / 2.0).min(stage.height / 2.0 * ratio);
+    let height = width / ratio;
+    let margin = GAP * 1.5;
+    Rect {
+        left: (stage.width - width - margin).max(0.0),
+        top: (stage.height - height - margin).max(0.0),
+        width,
+        height,
+    }
+}
+
+/// Equal tiles in the best grid within an area, rows centred; no tile is narrower for its height than `tallest`.
+/// A `tallest` of zero gives each tile its whole cell.
+fn place(count: usize, area: Rect, tallest: f64) -> Vec<Rect> {
+    if count == 0 {
+        return Vec::new();
+    }
+    let grid = best_grid(
+        count,
+        Size {
+            width: area.width,
+            height: area.height,
+        },
+    );
+    let cell = cell_of(
+        grid,
+        Size {
+            width: area.width,
+            height: area.height,
+        },
+    );
+    let tile = if tallest == 0.0 {
+        cell
+    } else {
+        let width = cell.width.min(cell.height * PICTURE_RATIO);
+        Size {
+            width,
+            height: cell.height.min(width / tallest),
+        }
+    };
+    let rows = grid.rows as f64;
+    let block_height = rows * tile.height + (rows - 1.0) * GAP;
+    let top = area.top + (area.height - block_height) / 2.0;
+    (0..count)
+        .map(|index| {
+            let (row, column) = (index / grid.columns, index % grid.columns);
+            let in_row = grid.columns.min(count - row * grid.columns) as f64;
+            let row_width = in_row * tile.width + (in_row - 1.0) * GAP;
+            let left = area.left + (area.width - row_width) / 2.0;
+            Rect {
+                left: left + column as f64 * (tile.width + GAP),
+                top: top + row as f64 * (tile.height + GAP),
+                width: tile.width,
+                height: tile.height,
+            }
+        })
+        .collect()
+}
+
+fn cell_of(grid: Grid, area: Size) -> Size {
+    let share = |length: f64, parts: usize| ((length - GAP * (parts as f64 - 1.0)) / parts as f64).max(0.0);
+    Size {
+        width: share(area.width, grid.columns),
+        height: share(area.height, grid.rows),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STAGES: [Size; 6] = [
+        Size {
+            width: 1280.0,
+            height: 640.0,
+        },
+        Size {
+            width: 1920.0,
+            height: 960.0,
+        },
+        Size {
+            width: 390.0,
+            height: 680.0,
+        },
+        Size {
+            width: 768.0,
+            height: 900.0,
+        },
+        Size {
+            width: 2560.0,
+            height: 700.0,
+        },
+        Size {
+            width: 320.0,
+            height: 400.0,
+        },
+    ];
+
+    fn all(arrangement: &Arrangement) -> Vec<Rect> {
+        let mut rects = arrangement.cameras.clone();
+        rects.extend(&arrangement.screens);
+        rects.push(arrangement.own);
+        rects
+    }
+
+    fn overlap(a: Rect, b: Rect) -> bool {
+        a.left < b.left + b.width - 0.01
+            && b.left < a.left + a.width - 0.01
+            && a.top < b.top + b.height - 0.01
+            && b.top < a.top + a.height - 0.01
+    }
+
+    #[test]
+    fn everything_is_on_the_stage_and_apart() {
+        for stage in STAGES {
+            for cameras in 0..=24 {
+                for screens in 0..=2 {
+                    let arrangement = arrange(Scene { cameras, screens }, stage);
+                    assert_eq!(arrangement.cameras.len(), cameras);
+                    assert_eq!(arrangement.screens.len(), screens);
+                    let rects = all(&arrangement);
+                    for (index, &rect) in rects.iter().enumerate() {
+                        assert!(
+                            rect.width > 20.0 && rect.height > 12.0,
+                            "{cameras} {screens} {stage:?} {rect:?}"
+                        );
+                        assert!(rect.left >= -0.01 && rect.top >= -0.01);
+                        assert!(rect.left + rect.width <= stage.width + 0.01);
+                        assert!(rect.top + rect.height <= stage.height + 0.01);
+                        if arrangement.own_floats {
+                            continue;
+                        }
+                        assert!(rects[..index].iter().all(|&other| !overlap(rect, other)));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_grid_has_larger_tiles() {
+        for stage in STAGES {
+            for count in 1..=25 {
+                let width = |grid| {
+                    let cell = cell_of(grid, stage);
+                    cell.width.min(cell.height * PICTURE_RATIO)
+                };
+                let best = width(best_grid(count, stage));
+                for columns in 1..=count {
+                    let rows = count.div_ceil(columns);
+                    assert!(width(Grid { columns, rows }) <= best + 0.51);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn familiar_grids() {
+        let wide = Size {
+            width: 1280.0,
+            height: 720.0,
+        };
+        let tall = Size {
+            width: 390.0,
+            height: 680.0,
+        };
+        for (count, stage, columns, rows) in [
+            (1, wide, 1, 1),
+            (4, wide, 2, 2),
+            (9, wide, 3, 3),
+            (25, wide, 5, 5),
+            (2, tall, 1, 2),
+            (3, tall, 1, 3),
+        ] {
+            assert_eq!(
+                best_grid(count, stage),
+                Grid { columns, rows },
+                "{count} on {stage:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn tiles_keep_a_shape_that_suits_faces() {
+        for stage in STAGES {
+            for cameras in 0..=24 {
+                for rect in all(&arrange(Scene { cameras, screens: 0 }, stage)) {
+                    let ratio = rect.width / rect.height;
+                    assert!(
+                        (TALLEST_RATIO - 0.01..=PICTURE_RATIO + 0.01).contains(&ratio),
+                        "{rect:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_screen_is_larger_than_all_faces() {
+        for stage in STAGES {
+            for cameras in 1..=24 {
+                let arrangement = arrange(Scene { cameras, screens: 1 }, stage);
+                let screen = arrangement.screens[0];
+                for face in &arrangement.cameras {
+                    assert!(face.width * face.height * 2.0 < screen.width * screen.height);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_stage_without_extent_is_no_trouble() {
+        for cameras in 0..=3 {
+            for screens in 0..=1 {
+                let arrangement = arrange(Scene { cameras, screens }, Size::default());
+                assert!(
+                    all(&arrangement)
+                        .iter()
+                        .all(|rect| rect.width.is_finite() && rect.height.is_finite())
+                );
+            }
+        }
+    }
+}

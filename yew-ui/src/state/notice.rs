@@ -1,0 +1,172 @@
+//! What the page has to tell: one notice per kind, the newest last.
+
+/// A capture device of the person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Device {
+    /// For the picture.
+    Camera,
+    /// For the voice.
+    Microphone,
+    /// A screen or window that is shared.
+    Screen,
+}
+
+/// Why a device gives nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceFault {
+    /// The person or the browser's settings said no.
+    NoPermission,
+    /// There is none.
+    NoDevice,
+    /// Another program has it.
+    InUse,
+    /// The browser cannot do it.
+    Unsupported,
+    /// It stopped or failed in a way that the browser does not name.
+    Failed,
+}
+
+/// What is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A device gives nothing.
+    Device(Device, DeviceFault),
+    /// The connection is lost and is being rebuilt.
+    Reconnecting,
+    /// WebTransport did not come up; the call runs over WebSocket.
+    FellBack,
+    /// Participants on other relays cannot be reached.
+    RelaysUnreachable,
+    /// The browser plays no sound before the page was clicked.
+    PlaybackBlocked,
+    /// Sound cannot be played, for this reason.
+    PlaybackFailed(String),
+    /// A device's pictures or sound cannot be encoded, for this reason.
+    EncodingFailed(Device, String),
+    /// A sentence from the client library or the server.
+    Said(String),
+}
+
+/// How much it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Good to know.
+    Info,
+    /// Something does not work as it should.
+    Warning,
+}
+
+impl Notice {
+    /// How much it matters.
+    pub const fn severity(&self) -> Severity {
+        match self {
+            Self::FellBack | Self::Said(_) => Severity::Info,
+            _ => Severity::Warning,
+        }
+    }
+
+    /// Whether the person can take it away; the others go when their reason does.
+    pub const fn is_dismissible(&self) -> bool {
+        !matches!(self, Self::Reconnecting)
+    }
+
+    /// Two notices of one kind replace each other.
+    fn same_kind(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Device(a, _), Self::Device(b, _)) => a == b,
+            _ => self == other,
+        }
+    }
+}
+
+/// The notices on the page. Holds at most [`Notices::LIMIT`]; the oldest dismissible one makes room.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Notices(Vec<Notice>);
+
+impl Notices {
+    /// More would cover the pictures on a phone.
+    pub const LIMIT: usize = 4;
+
+    /// The notices, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Notice> {
+        self.0.iter()
+    }
+
+    /// Shows a notice in place of one of its kind.
+    pub fn show(&mut self, notice: Notice) {
+        self.0.retain(|other| !other.same_kind(&notice));
+        if self.0.len() >= Self::LIMIT {
+            let oldest = self.0.iter().position(Notice::is_dismissible).unwrap_or_default();
+            self.0.remove(oldest);
+        }
+        self.0.push(notice);
+    }
+
+    /// Takes a notice away.
+    pub fn dismiss(&mut self, notice: &Notice) {
+        self.0.retain(|other| other != notice);
+    }
+
+    /// Takes away what was said about a device.
+    pub fn device_works(&mut self, device: Device) {
+        self.0
+            .retain(|other| !matches!(other, Notice::Device(about, _) if *about == device));
+    }
+
+    /// Shows or takes away a notice that describes a state.
+    pub fn set(&mut self, notice: Notice, shown: bool) {
+        if !shown {
+            self.dismiss(&notice);
+        } else if !self.0.contains(&notice) {
+            self.show(notice);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(notices: &Notices) -> Vec<Notice> {
+        notices.iter().cloned().collect()
+    }
+
+    #[test]
+    fn one_notice_per_device() {
+        let mut notices = Notices::default();
+        notices.show(Notice::Device(Device::Camera, DeviceFault::NoPermission));
+        notices.show(Notice::Device(Device::Microphone, DeviceFault::NoDevice));
+        notices.show(Notice::Device(Device::Camera, DeviceFault::InUse));
+        assert_eq!(
+            shown(&notices),
+            [
+                Notice::Device(Device::Microphone, DeviceFault::NoDevice),
+                Notice::Device(Device::Camera, DeviceFault::InUse),
+            ]
+        );
+        notices.device_works(Device::Camera);
+        assert_eq!(shown(&notices).len(), 1);
+    }
+
+    #[test]
+    fn the_oldest_makes_room_but_never_a_state() {
+        let mut notices = Notices::default();
+        notices.set(Notice::Reconnecting, true);
+        for number in 0..10 {
+            notices.show(Notice::Said(number.to_string()));
+        }
+        assert_eq!(shown(&notices).len(), Notices::LIMIT);
+        assert_eq!(shown(&notices)[0], Notice::Reconnecting);
+        assert_eq!(shown(&notices)[3], Notice::Said("9".into()));
+        notices.set(Notice::Reconnecting, false);
+        assert!(!shown(&notices).contains(&Notice::Reconnecting));
+    }
+
+    #[test]
+    fn a_state_is_shown_once() {
+        let mut notices = Notices::default();
+        notices.set(Notice::RelaysUnreachable, true);
+        notices.set(Notice::RelaysUnreachable, true);
+        assert_eq!(shown(&notices), [Notice::RelaysUnreachable]);
+    }
+}

@@ -1,0 +1,188 @@
+//! English.
+
+use videocall_types::api::TransportKind;
+use videocall_types::{IdError, MAX_ID_LENGTH};
+
+use super::{CallText, HomeText, LobbyText, PageText, Text};
+use crate::state::call::Phase;
+use crate::state::notice::{Device, DeviceFault, Notice};
+use crate::state::route::AddressError;
+
+pub(super) static TEXT: Text = Text {
+    language: "en",
+    product: "videocall",
+    home: HomeText {
+        title: "Meet face to face",
+        lead: "Choose a name and a meeting. Whoever opens the same meeting is in the same room.",
+        name: "Your name",
+        name_hint: "Letters, digits, _ - and .",
+        meeting: "Meeting",
+        meeting_hint: "Letters, digits, _ and -",
+        suggest: "New meeting",
+        join: "Join",
+        footnote: "No account, no installation. Nothing is recorded.",
+    },
+    lobby: LobbyText {
+        title: |meeting| format!("Ready to join {meeting}?"),
+        joining_as: |name| format!("You appear as {name}."),
+        join: "Join now",
+        asking: "Allow the camera and the microphone in your browser",
+        camera_off: "Your camera is off",
+        no_picture: "No picture from your camera",
+        change: "Change name or meeting",
+        preview: "Preview of your camera",
+    },
+    call: CallText {
+        camera: "Camera",
+        microphone: "Microphone",
+        screen: "Share screen",
+        devices_title: "Camera and microphone",
+        leave_short: "Leave",
+        unnamed_camera: |number| format!("Camera {number}"),
+        unnamed_microphone: |number| format!("Microphone {number}"),
+        no_device: "None found",
+        mute: "Mute (M)",
+        unmute: "Unmute (M)",
+        camera_stop: "Turn camera off (V)",
+        camera_start: "Turn camera on (V)",
+        screen_start: "Share your screen (S)",
+        screen_stop: "Stop sharing (S)",
+        screen_unsupported: "This browser cannot share a screen",
+        people: "Who is here (P)",
+        devices: "Camera and microphone (D)",
+        copy_link: "Copy invitation link",
+        link_copied: "Link copied",
+        leave: "Leave the meeting",
+        close: "Close",
+        controls: "Call controls",
+        stage: "Participants",
+        people_title: |count| format!("In this meeting ({count})"),
+        you: "You",
+        alone: "You are the only one here",
+        alone_hint: "Send the link to whoever should join.",
+        waiting: "Waiting for the picture",
+        muted: "Muted",
+        unmuted: "Microphone on",
+        camera_is_off: "Camera off",
+        camera_is_on: "Camera on",
+        speaking: "Speaking",
+        screen_of: |name| format!("{name}’s screen"),
+        sharing: "You are sharing your screen",
+        stop: "Stop",
+        connection,
+        connection_detail,
+        joined: |name| format!("{name} joined"),
+        left: |name| format!("{name} left"),
+    },
+    page: PageText {
+        left_title: "You left the meeting",
+        left_lead: |meeting| format!("{meeting} goes on as long as somebody is there."),
+        closed_title: "The call has ended",
+        rejoin: "Join again",
+        retry: "Try again",
+        home: "Home page",
+        not_found_title: "There is nothing here",
+        not_found_lead: "A meeting’s address looks like /meeting/your-name/meeting-id.",
+        bad_address_title: "This address is not a meeting",
+        unsupported_title: "This browser cannot make calls",
+        unsupported_lead: "What is missing:",
+    },
+    notice,
+    address_error,
+};
+
+fn connection(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Connecting => "Connecting",
+        Phase::Connected => "Connected",
+        Phase::Reconnecting => "Reconnecting",
+        Phase::Failed => "Not connected",
+    }
+}
+
+fn connection_detail(phase: Phase, transport: Option<TransportKind>, rtt_ms: Option<u32>) -> String {
+    let mut text = connection(phase).to_owned();
+    match transport {
+        Some(TransportKind::WebTransport) => text.push_str(" over WebTransport"),
+        Some(TransportKind::WebSocket) => text.push_str(" over WebSocket"),
+        None => {}
+    }
+    if let Some(rtt) = rtt_ms {
+        text.push_str(&format!(", round trip {rtt} ms"));
+    }
+    text
+}
+
+fn notice(notice: &Notice) -> String {
+    match notice {
+        Notice::Device(device, fault) => device_fault(*device, *fault),
+        Notice::Reconnecting => "The connection was lost. Reconnecting…".into(),
+        Notice::FellBack => {
+            "WebTransport is not available on this network. The call runs over WebSocket.".into()
+        }
+        Notice::RelaysUnreachable => {
+            "People on other servers cannot be reached at the moment. Everybody on this one still can.".into()
+        }
+        Notice::PlaybackBlocked => "Click anywhere to hear the others.".into(),
+        Notice::PlaybackFailed(reason) => format!("Sound cannot be played: {reason}"),
+        Notice::EncodingFailed(device, reason) => {
+            format!("{} cannot be sent: {reason}", capital(the_device(*device)))
+        }
+        Notice::Said(sentence) => sentence.clone(),
+    }
+}
+
+fn device_fault(device: Device, fault: DeviceFault) -> String {
+    let the = the_device(device);
+    match fault {
+        DeviceFault::NoPermission if device == Device::Screen => {
+            "Sharing was not allowed. Choose what to share, and allow it in your system’s settings.".into()
+        }
+        DeviceFault::NoPermission => format!(
+            "You have not allowed {the}. Allow it next to the address of this page, then switch it on again."
+        ),
+        DeviceFault::NoDevice => format!(
+            "{} was not found. Connect one, then switch it on again.",
+            capital(the)
+        ),
+        DeviceFault::InUse => format!("Another program uses {the}. Close it there, then switch it on again."),
+        DeviceFault::Unsupported => format!("This browser gives no access to {the}."),
+        DeviceFault::Failed => format!("{} stopped working. Switch it on again.", capital(the)),
+    }
+}
+
+const fn the_device(device: Device) -> &'static str {
+    match device {
+        Device::Camera => "the camera",
+        Device::Microphone => "the microphone",
+        Device::Screen => "the screen",
+    }
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+fn address_error(error: AddressError) -> String {
+    let (what, allowed, error) = match error {
+        AddressError::Name(error) => ("name", "letters, digits, _ - and .", error),
+        AddressError::Meeting(error) => ("meeting", "letters, digits, _ and -", error),
+    };
+    match error {
+        IdError::Empty(_) => match what {
+            "name" => "Enter a name.".into(),
+            _ => "Enter a meeting, or start a new one.".into(),
+        },
+        IdError::TooLong(_) => format!("The {what} is too long: at most {MAX_ID_LENGTH} characters."),
+        IdError::Character { found: ' ', .. } => {
+            format!("The {what} cannot contain a space. Use {allowed}.")
+        }
+        IdError::Character { found, .. } => {
+            format!("The {what} cannot contain “{found}”. Use {allowed}.")
+        }
+        IdError::Session => format!("The {what} is not valid."),
+    }
+}
