@@ -6,6 +6,7 @@ use crate::{MeetingId, UserName};
 
 /// `POST /api/v1/meetings`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CreateMeetingRequest {
     /// The wanted id; a random one when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -14,6 +15,7 @@ pub struct CreateMeetingRequest {
 
 /// `GET /api/v1/meetings/{id}` and the answer to creating one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Meeting {
     /// The meeting's id, as in its address.
     pub id: MeetingId,
@@ -23,6 +25,7 @@ pub struct Meeting {
 
 /// `POST /api/v1/meetings/{id}/join`; creates the meeting when it does not exist.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JoinRequest {
     /// Who joins, as in the address `/meeting/<username>/<meeting-id>`.
     pub user_id: UserName,
@@ -33,6 +36,7 @@ pub struct JoinRequest {
 
 /// The answer to a join: a token and the relays that take it, best first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JoinResponse {
     /// The token for Hello.
     pub token: String,
@@ -44,6 +48,7 @@ pub struct JoinResponse {
 
 /// The carrier a relay speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum TransportKind {
     /// HTTP/3 over QUIC: `https://host:port/path`.
@@ -70,6 +75,7 @@ impl std::fmt::Display for TransportKind {
 
 /// Where a relay listens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RelayEndpoint {
     /// What it speaks.
     pub transport: TransportKind,
@@ -83,6 +89,7 @@ pub struct RelayEndpoint {
 
 /// The body of every answer that is not a success.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ApiError {
     /// A stable word for programs, in snake case.
     pub error: String,

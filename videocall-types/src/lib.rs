@@ -14,6 +14,8 @@ mod generated;
 mod ids;
 pub mod limits;
 mod message;
+#[cfg(feature = "openapi")]
+mod openapi;
 mod time;
 pub mod token;
 
@@ -22,12 +24,11 @@ pub use dependency::DependencyTracker;
 pub use frame::{DecoderConfig, Frame, FrameError, FrameHeader, MediaClass, RedundantFrame};
 pub use framing::{StreamDecoder, StreamError, length_prefix};
 pub use ids::{
-    IdError, LayerId, MAX_ID_LENGTH, MeetingId, RelayId, SessionId, TrackId, TrackKind, TrackRef,
-    UserName,
+    IdError, LayerId, MAX_ID_LENGTH, MeetingId, RelayId, SessionId, TrackId, TrackKind, TrackRef, UserName,
 };
 pub use message::{
-    Capabilities, ClientMessage, Closing, Hello, Interest, LayerInfo, MessageError, Participant,
-    RelayChange, RelayInterest, RelayMessage, RelayState, ServerMessage, SessionLimits, Subscription, TrackInfo,
+    Capabilities, ClientMessage, Closing, Hello, Interest, LayerInfo, MessageError, Participant, RelayChange,
+    RelayInterest, RelayMessage, RelayState, ServerMessage, SessionLimits, Subscription, TrackInfo,
     TrackInterest, Welcome, is_frame,
 };
 pub use time::Timestamp;

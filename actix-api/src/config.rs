@@ -1,0 +1,136 @@
+//! The settings of this server: flags, environment and file, in groups that videocall-server shares.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser};
+use relay_runtime::config::ConfigFile;
+use relay_runtime::{BusSettings, LogSettings, RelaySettings, TokenSettings};
+
+use crate::db::DatabaseUrl;
+
+/// WebSocket relay, REST interface and web page of videocall
+#[derive(Clone, Debug, Parser)]
+#[command(name = "actix-api", version)]
+pub struct Settings {
+    /// Address to listen on
+    #[arg(
+        long,
+        env = "VIDEOCALL_BIND",
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:8080"
+    )]
+    pub bind: SocketAddr,
+
+    /// Database: sqlite://PATH or postgres://USER:PASSWORD@HOST:PORT/NAME
+    #[arg(
+        long,
+        env = "DATABASE_URL",
+        value_name = "URL",
+        hide_env_values = true,
+        default_value = "sqlite://data/videocall.db"
+    )]
+    pub database_url: DatabaseUrl,
+
+    /// The file of settings
+    #[command(flatten)]
+    pub file: ConfigFile,
+
+    /// What the HTTP side serves
+    #[command(flatten)]
+    pub http: HttpSettings,
+
+    /// How people join
+    #[command(flatten)]
+    pub join: JoinSettings,
+
+    /// What the relay allows
+    #[command(flatten)]
+    pub relay: RelaySettings,
+
+    /// The way to other relays
+    #[command(flatten)]
+    pub bus: BusSettings,
+
+    /// The secret of tokens
+    #[command(flatten)]
+    pub tokens: TokenSettings,
+
+    /// What is logged
+    #[command(flatten)]
+    pub logs: LogSettings,
+}
+
+/// What the HTTP side serves, and to whom.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "HTTP")]
+pub struct HttpSettings {
+    /// Folder of the built web page; without it only the interfaces for programs are served
+    #[arg(long, env = "VIDEOCALL_UI_DIR", value_name = "FOLDER")]
+    pub ui_dir: Option<PathBuf>,
+
+    /// Origin of a page served elsewhere that may use this server, such as http://localhost:8081;
+    /// may be repeated; * allows every page
+    #[arg(
+        long,
+        env = "VIDEOCALL_ALLOWED_ORIGIN",
+        value_name = "ORIGIN",
+        value_delimiter = ','
+    )]
+    pub allowed_origin: Vec<String>,
+
+    /// Threads that serve connections [default: one per core]
+    #[arg(long, env = "VIDEOCALL_HTTP_THREADS", value_name = "N")]
+    pub http_threads: Option<NonZeroU32>,
+}
+
+/// How people join.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Joining")]
+pub struct JoinSettings {
+    /// Address of the WebSocket relay as browsers reach it, such as wss://meet.example/ws [default: /ws on
+    /// the server that answered the join]
+    #[arg(long, env = "VIDEOCALL_PUBLIC_WEBSOCKET_URL", value_name = "URL", value_parser = websocket_url)]
+    pub public_websocket_url: Option<String>,
+
+    /// Seconds that the answer to a join can be used for entering
+    #[arg(long, env = "VIDEOCALL_TOKEN_LIFETIME_S", value_name = "S", default_value_t = DEFAULT_TOKEN_LIFETIME_S)]
+    pub token_lifetime_s: u32,
+
+    /// Joins a minute from one address at most; 0 for no limit. Everybody behind one proxy or one NAT has
+    /// the same address
+    #[arg(long, env = "VIDEOCALL_JOINS_PER_MINUTE", value_name = "N", default_value_t = DEFAULT_JOINS_PER_MINUTE)]
+    pub joins_per_minute: u32,
+}
+
+/// An hour: a page that was opened early still enters, and a copied token is soon worthless.
+const DEFAULT_TOKEN_LIFETIME_S: u32 = 3600;
+
+/// A school behind one address begins its lessons at the same minute.
+const DEFAULT_JOINS_PER_MINUTE: u32 = 600;
+
+impl JoinSettings {
+    /// How long a token can be used for entering.
+    pub(crate) fn token_lifetime(&self) -> Duration {
+        Duration::from_secs(self.token_lifetime_s.into())
+    }
+}
+
+impl Default for JoinSettings {
+    fn default() -> Self {
+        Self {
+            public_websocket_url: None,
+            token_lifetime_s: DEFAULT_TOKEN_LIFETIME_S,
+            joins_per_minute: DEFAULT_JOINS_PER_MINUTE,
+        }
+    }
+}
+
+fn websocket_url(text: &str) -> Result<String, String> {
+    if text.starts_with("wss://") || text.starts_with("ws://") {
+        return Ok(text.to_owned());
+    }
+    Err("a WebSocket address starts with wss:// or ws://".to_owned())
+}

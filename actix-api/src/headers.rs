@@ -1,0 +1,35 @@
+//! What every answer tells the browser about what the page may do.
+
+use actix_web::middleware::DefaultHeaders;
+
+/// Scripts and styles come from here alone; WebAssembly may be compiled; relays may be anywhere, on
+/// another port or host; media is handed around as blobs.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; \
+    script-src 'self' 'wasm-unsafe-eval'; \
+    worker-src 'self' blob:; \
+    connect-src 'self' https: wss: ws:; \
+    img-src 'self' data: blob:; \
+    media-src 'self' blob:; \
+    style-src 'self' 'unsafe-inline'; \
+    object-src 'none'; \
+    base-uri 'self'; \
+    form-action 'self'; \
+    frame-ancestors 'none'";
+
+/// The page uses the camera, the microphone, the screen and wake locks; nothing it embeds does.
+const PERMISSIONS_POLICY: &str = "camera=(self), microphone=(self), display-capture=(self), \
+    screen-wake-lock=(self), fullscreen=(self), autoplay=(self), speaker-selection=(self), geolocation=(), usb=(), \
+    payment=()";
+
+/// For all answers. The first three isolate the page from other origins, which is what browsers ask of
+/// pages that share memory between threads.
+pub(crate) fn security() -> DefaultHeaders {
+    DefaultHeaders::new()
+        .add(("Cross-Origin-Opener-Policy", "same-origin"))
+        .add(("Cross-Origin-Embedder-Policy", "require-corp"))
+        .add(("Cross-Origin-Resource-Policy", "same-origin"))
+        .add(("Content-Security-Policy", CONTENT_SECURITY_POLICY))
+        .add(("Permissions-Policy", PERMISSIONS_POLICY))
+        .add(("X-Content-Type-Options", "nosniff"))
+        .add(("Referrer-Policy", "no-referrer"))
+}

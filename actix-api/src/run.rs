@@ -1,0 +1,50 @@
+//! The server as a process of its own.
+
+use std::net::TcpListener;
+
+use anyhow::Context as _;
+use relay_runtime::{Relay, TokenService, logging};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Database, Parts, Settings, serve};
+
+/// Runs the server until it is told to stop by SIGTERM or SIGINT.
+///
+/// # Errors
+/// When it cannot start, with what to do about it.
+pub async fn run(settings: Settings) -> anyhow::Result<()> {
+    logging::init(&settings.logs)?;
+    let shutdown = CancellationToken::new();
+    cancel_on_signal(shutdown.clone())?;
+    let listener = TcpListener::bind(settings.bind).with_context(|| {
+        format!(
+            "cannot listen on {}; choose another address with --bind",
+            settings.bind
+        )
+    })?;
+    let tokens = TokenService::new(&settings.tokens.required()?);
+    let database = Database::open(&settings.database_url).await?;
+    let bus = settings.bus.connect("actix-api").await?;
+    let relay = Relay::start(settings.relay, tokens, bus, shutdown.clone());
+    let parts = Parts {
+        relay,
+        database: database.clone(),
+    };
+    let served = serve(settings.http, settings.join, parts, listener, shutdown).await;
+    database.close().await;
+    served
+}
+
+fn cancel_on_signal(shutdown: CancellationToken) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("signals cannot be received")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("signals cannot be received")?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        shutdown.cancel();
+    });
+    Ok(())
+}

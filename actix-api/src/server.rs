@@ -1,0 +1,144 @@
+//! Puts the parts together and serves them until it is told to stop.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::{App, HttpServer, web};
+use anyhow::Context as _;
+use relay_runtime::Relay;
+use tokio_util::sync::CancellationToken;
+use videocall_types::api::{RelayEndpoint, TransportKind};
+
+use crate::config::{HttpSettings, JoinSettings};
+use crate::db::Database;
+use crate::origin::OriginPolicy;
+use crate::rest::Joining;
+use crate::ui::Ui;
+use crate::{headers, health, rest, socket, ui, websocket};
+
+/// How long an idle connection is kept: somebody reads the page before joining, and the join is then one
+/// round trip.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+
+/// How long a client may take for the head of its request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a client may take to take note of the end of its connection.
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long requests may go on once the relay has drained, seconds. WebSockets are closed by then.
+const SHUTDOWN_TIMEOUT_S: u64 = 3;
+
+/// What the server needs besides its settings.
+pub struct Parts {
+    /// The relay that WebSocket connections are served by.
+    pub relay: Arc<Relay>,
+    /// The open database.
+    pub database: Database,
+}
+
+/// Serves until `shutdown` is cancelled and the relay, which is to be drained by the same token, is
+/// done. The listener decides on address and port.
+///
+/// # Errors
+/// When the listener cannot be used.
+pub async fn serve(
+    http: HttpSettings,
+    join: JoinSettings,
+    parts: Parts,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let address = listener.local_addr().context("the listener has no address")?;
+    let relay = parts.relay.clone();
+    relay.directory().register(RelayEndpoint {
+        transport: TransportKind::WebSocket,
+        url: join
+            .public_websocket_url
+            .clone()
+            .unwrap_or_else(|| websocket::PATH.to_owned()),
+        certificate_hashes: Vec::new(),
+    });
+    let server = build(&http, &join, parts, listener).context("the HTTP server cannot start")?;
+    let handle = server.handle();
+    tracing::info!(%address, "serving HTTP and WebSocket");
+    let mut server = std::pin::pin!(server);
+    let drained = async {
+        shutdown.cancelled().await;
+        relay.drained().await;
+    };
+    tokio::select! {
+        served = &mut server => return served.context("the HTTP server failed"),
+        () = drained => {}
+    }
+    let (served, ()) = tokio::join!(server, handle.stop(true));
+    served.context("the HTTP server failed")
+}
+
+fn build(
+    http: &HttpSettings,
+    join: &JoinSettings,
+    parts: Parts,
+    listener: TcpListener,
+) -> std::io::Result<Server> {
+    let origins = OriginPolicy::new(&http.allowed_origin);
+    let shared = Shared {
+        relay: web::Data::from(parts.relay),
+        database: web::Data::new(parts.database),
+        joining: web::Data::new(Joining::new(join)),
+        origins: web::Data::new(origins.clone()),
+        ui: web::Data::new(Ui::new(http.ui_dir.clone())),
+    };
+    let factory = move || {
+        let shared = shared.clone();
+        App::new()
+            .wrap(headers::security())
+            .configure(move |config| shared.provide(config))
+            .configure(health::routes)
+            .route(websocket::PATH, web::get().to(websocket::upgrade))
+            .service(
+                web::scope(rest::PREFIX)
+                    .wrap(origins.cors())
+                    .configure(rest::routes),
+            )
+            .route("/api/{path:.*}", web::to(rest::unknown_path))
+            .route("/{path:.*}", web::get().to(ui::serve))
+            .route("/{path:.*}", web::head().to(ui::serve))
+            .default_service(web::to(rest::bad_method))
+    };
+    let mut server = HttpServer::new(factory)
+        .disable_signals()
+        .on_connect(socket::tune)
+        .tcp_nodelay(true)
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(REQUEST_TIMEOUT)
+        .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+        .shutdown_timeout(SHUTDOWN_TIMEOUT_S);
+    if let Some(threads) = http.http_threads {
+        server = server.workers(threads.get() as usize);
+    }
+    Ok(server.listen(listener)?.run())
+}
+
+/// What handlers ask for.
+#[derive(Clone)]
+struct Shared {
+    relay: web::Data<Relay>,
+    database: web::Data<Database>,
+    joining: web::Data<Joining>,
+    origins: web::Data<OriginPolicy>,
+    ui: web::Data<Ui>,
+}
+
+impl Shared {
+    fn provide(self, config: &mut web::ServiceConfig) {
+        config
+            .app_data(self.relay)
+            .app_data(self.database)
+            .app_data(self.joining)
+            .app_data(self.origins)
+            .app_data(self.ui);
+    }
+}

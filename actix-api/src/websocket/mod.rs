@@ -1,0 +1,50 @@
+//! The WebSocket relay: packets over RFC 6455, one per binary message.
+//!
+//! Everything about WebSocket is in this module, and actix-web-actors (which its authors have
+//! deprecated) is used for nothing but the upgrade's answer, so that it can be replaced here. Who
+//! receives what is left to relay-core, the life of a session to relay-runtime.
+
+mod carrier;
+mod decoder;
+mod pipe;
+
+use actix_web::{HttpRequest, HttpResponse, rt, web};
+use actix_web_actors::ws;
+use relay_runtime::Relay;
+
+use crate::error::HttpError;
+use crate::origin::OriginPolicy;
+use carrier::WebSocketCarrier;
+
+/// Where the relay is, on the server of the REST interface.
+pub(crate) const PATH: &str = "/ws";
+
+/// Opcodes of RFC 6455 §5.2.
+mod opcode {
+    pub(super) const CONTINUATION: u8 = 0x0;
+    pub(super) const TEXT: u8 = 0x1;
+    pub(super) const BINARY: u8 = 0x2;
+    pub(super) const CLOSE: u8 = 0x8;
+    pub(super) const PING: u8 = 0x9;
+    pub(super) const PONG: u8 = 0xa;
+}
+
+/// Answers an upgrade request and serves the connection until it ends.
+pub(crate) async fn upgrade(
+    request: HttpRequest,
+    payload: web::Payload,
+    relay: web::Data<Relay>,
+    origins: web::Data<OriginPolicy>,
+) -> Result<HttpResponse, HttpError> {
+    origins.check(&request)?;
+    // No extension is offered back: media does not get smaller by permessage-deflate.
+    let mut response = ws::handshake(&request).map_err(|error| HttpError::Upgrade(error.to_string()))?;
+    let peer = request
+        .peer_addr()
+        .ok_or(HttpError::Internal("a connection without an address"))?
+        .ip();
+    let (pipe, body) = pipe::pipe();
+    let relay = relay.into_inner();
+    rt::spawn(async move { relay.serve(WebSocketCarrier::new(payload, pipe, peer)).await });
+    Ok(response.body(body))
+}
