@@ -10,7 +10,7 @@ mod join;
 mod media;
 mod timer;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -74,16 +74,16 @@ pub struct Meeting {
     /// Members that receive every track.
     everything: ArcSwap<Vec<Arc<Member>>>,
     /// Every track, local and remote, for frames that come over the bus.
-    tracks: ArcSwap<HashMap<TrackRef, Arc<Track>>>,
+    tracks: ArcSwap<BTreeMap<TrackRef, Arc<Track>>>,
     bus_outbox: Outbox,
     wants_bus_media: AtomicBool,
 }
 
-/// What the control lock guards.
+/// What the control lock guards. Ordered maps, so that a seed of the simulator gives one run.
 #[derive(Debug)]
 struct State {
-    members: HashMap<SessionId, LocalMember>,
-    relays: HashMap<RelayId, RemoteRelay>,
+    members: BTreeMap<SessionId, LocalMember>,
+    relays: BTreeMap<RelayId, RemoteRelay>,
     rng: StdRng,
     /// Counts this relay's changes, for other relays to notice a gap.
     version: u64,
@@ -109,7 +109,7 @@ struct LocalMember {
 #[derive(Debug)]
 struct RemoteRelay {
     version: u64,
-    participants: HashMap<SessionId, Participant>,
+    participants: BTreeMap<SessionId, Participant>,
     interest: RelayInterest,
     heard_at: Timestamp,
 }
@@ -118,8 +118,8 @@ impl Meeting {
     /// An empty meeting. The seed makes session ids: random in production, fixed in simulations.
     pub fn new(id: MeetingId, settings: Arc<MeetingSettings>, seed: u64, now: Timestamp) -> Arc<Self> {
         let state = State {
-            members: HashMap::new(),
-            relays: HashMap::new(),
+            members: BTreeMap::new(),
+            relays: BTreeMap::new(),
             rng: StdRng::seed_from_u64(seed),
             version: 0,
             interest: RelayInterest::default(),
@@ -228,7 +228,7 @@ impl Meeting {
             .collect();
         self.everything.store(Arc::new(everything));
 
-        let mut by_track: HashMap<TrackRef, Vec<Arc<Member>>> = HashMap::new();
+        let mut by_track: BTreeMap<TrackRef, Vec<Arc<Member>>> = BTreeMap::new();
         for local in state.connected() {
             if let Interest::Tracks(wishes) = &local.interest {
                 for wish in wishes {
@@ -251,7 +251,7 @@ impl Meeting {
     /// Brings the set of track objects in line with what participants publish.
     fn sync_tracks(&self, state: &State) {
         let old = self.tracks.load_full();
-        let mut tracks = HashMap::with_capacity(old.len());
+        let mut tracks = BTreeMap::new();
         for (session, info) in state.published() {
             let id = TrackRef {
                 session,

@@ -260,9 +260,19 @@ impl Outbox {
         std::mem::take(&mut self.inner.lock().stuck)
     }
 
-    /// Forgets a track that has ended, so that memory does not grow with the tracks ever seen.
+    /// Forgets a track that has ended: nothing of it leaves any more, and memory does not grow with
+    /// the tracks ever seen.
     pub(crate) fn forget(&self, track: TrackRef) {
-        self.inner.lock().trackers.retain(|layer, _| layer.track != track);
+        let mut inner = self.inner.lock();
+        inner.trackers.retain(|layer, _| layer.track != track);
+        for queue in [AUDIO, VIDEO] {
+            let ended = |item: &Item| item.outgoing.layer.is_some_and(|layer| layer.track == track);
+            inner.queues[queue].retain(|item| !ended(item));
+            inner.bytes[queue] = inner.queues[queue]
+                .iter()
+                .map(|item| item.outgoing.packet.len())
+                .sum();
+        }
     }
 
     /// What went through so far.

@@ -112,7 +112,7 @@ impl Meeting {
     }
 
     fn take_state(&self, state: &mut State, remote: RelayState, now: Timestamp) {
-        let participants: std::collections::HashMap<_, _> =
+        let participants: std::collections::BTreeMap<_, _> =
             remote.participants.into_iter().map(|p| (p.session, p)).collect();
         let known = state.relays.get(&remote.relay);
         let mut sessions: Vec<SessionId> = participants.keys().copied().collect();
