@@ -1,0 +1,327 @@
+//! `videocall-cli stream`: from capture into the meeting, until somebody or something ends it.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use tokio::time::{Instant, MissedTickBehavior};
+use videocall_client::{
+    Client, ClientConfig, CommandError, ConnectionState, ConnectionStatus, EncodedFrame, Event, EventStream,
+    TransportPreference,
+};
+use videocall_types::{CloseCode, Closing, LayerInfo, TrackId, TrackInfo, TrackKind};
+
+use crate::arguments::{StreamArguments, Transport, VideoArguments};
+use crate::capture::{Capture, Captured, Media};
+use crate::progress::{Progress, REPORT_INTERVAL};
+
+/// Our numbers for the tracks, as all clients of this project count them.
+const MICROPHONE: TrackId = TrackId(1);
+const CAMERA: TrackId = TrackId(2);
+
+/// A camera that has not given a picture by then will not do so.
+const FIRST_FRAME: Duration = Duration::from_secs(15);
+/// A server that has not let us in by then is not there; whoever started this wants to know.
+const CONNECT: Duration = Duration::from_secs(10);
+/// Robots are out of reach for hours and have nobody to press a button.
+const RECONNECT: Duration = Duration::from_secs(24 * 60 * 60);
+/// For the goodbye to reach the relay.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Streams until the source ends, the time is up, a signal comes, or something fails.
+///
+/// # Errors
+/// When capture fails, or the server cannot be reached or does not let us in or on.
+pub(crate) async fn run(arguments: StreamArguments) -> anyhow::Result<()> {
+    let mut stop = StopSignals::listen()?;
+    let mut capture = Capture::start(&arguments.video, &arguments.audio)?;
+    let progress = Progress::new(arguments.quiet);
+    if !capture.has_audio() && !arguments.audio.no_audio {
+        progress.say("there is no microphone; streaming without sound");
+    }
+    let first = tokio::select! {
+        first = tokio::time::timeout(FIRST_FRAME, capture.next()) => first
+            .map_err(|_| anyhow!("no picture came within {} s; check the camera", FIRST_FRAME.as_secs()))??
+            .context("the source has neither pictures nor sound that can be read")?,
+        () = stop.wait() => return Ok(()),
+    };
+    let (client, events) = Client::start(client_config(&arguments));
+    let mut stream = Stream {
+        client,
+        capture,
+        progress,
+        status: ConnectionStatus::default(),
+        published: [false; 2],
+        joined: false,
+        awaits_keyframe: false,
+        arguments,
+    };
+    stream.forward(first)?;
+    stream.drive(events, stop).await
+}
+
+fn client_config(arguments: &StreamArguments) -> ClientConfig {
+    let url = arguments.url.as_str();
+    let (meeting, user) = (arguments.meeting_id.clone(), arguments.user_id.clone());
+    ClientConfig {
+        display_name: arguments.display_name.clone(),
+        transport: match arguments.transport {
+            Transport::Auto => TransportPreference::Auto,
+            Transport::WebTransport => TransportPreference::WebTransport,
+            Transport::WebSocket => TransportPreference::WebSocket,
+        },
+        client_name: concat!("videocall-cli/", env!("CARGO_PKG_VERSION")).to_owned(),
+        subscribe_automatically: false,
+        give_up_connecting_after: CONNECT,
+        give_up_reconnecting_after: RECONNECT,
+        ..ClientConfig::new(url, meeting, user)
+    }
+}
+
+/// SIGINT and SIGTERM.
+struct StopSignals {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl StopSignals {
+    fn listen() -> anyhow::Result<Self> {
+        Ok(Self {
+            #[cfg(unix)]
+            terminate: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+                .context("the system delivers no signals")?,
+        })
+    }
+
+    /// Until one of them comes.
+    async fn wait(&mut self) {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = self.terminate.recv() => {}
+        }
+        #[cfg(not(unix))]
+        let _ = tokio::signal::ctrl_c().await;
+    }
+}
+
+/// A running stream.
+struct Stream {
+    client: Client,
+    capture: Capture,
+    progress: Progress,
+    status: ConnectionStatus,
+    /// Whether video and audio are announced.
+    published: [bool; 2],
+    joined: bool,
+    /// A picture was lost; those that refer to it are of no use.
+    awaits_keyframe: bool,
+    arguments: StreamArguments,
+}
+
+impl Stream {
+    async fn drive(mut self, mut events: EventStream, mut stop: StopSignals) -> anyhow::Result<()> {
+        let mut report = tokio::time::interval(REPORT_INTERVAL);
+        report.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        report.tick().await;
+        let mut time_up: Option<Instant> = None;
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.wait() => break,
+                () = reached(time_up) => break,
+                event = events.next() => {
+                    self.handle(event.context("the client has ended without a reason")?)?;
+                    if self.joined && time_up.is_none() {
+                        time_up = self.deadline();
+                    }
+                }
+                _ = report.tick() => self.report(),
+                frame = self.capture.next() => match frame? {
+                    Some(frame) => self.forward(frame)?,
+                    None if self.arguments.video.repeat => self.rewind()?,
+                    None => break,
+                },
+            }
+        }
+        self.leave(events).await;
+        Ok(())
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let seconds = self.arguments.duration?;
+        Instant::now().checked_add(Duration::from_secs(seconds))
+    }
+
+    fn report(&mut self) {
+        if self.joined {
+            let rtt = self
+                .client
+                .stats()
+                .rtt_ms
+                .map_or(String::new(), |ms| format!(", rtt {ms:.1} ms"));
+            let transport = self.status.transport.map_or("no connection", |t| t.as_str());
+            self.progress.report(&format!("{transport}{rtt}"));
+        }
+    }
+
+    /// The file again, from its beginning; times and numbers go on.
+    fn rewind(&mut self) -> anyhow::Result<()> {
+        self.capture = Capture::start(&self.arguments.video, &self.arguments.audio)?;
+        Ok(())
+    }
+
+    fn forward(&mut self, frame: Captured) -> anyhow::Result<()> {
+        self.publish(&frame)?;
+        if !self.joined {
+            return Ok(());
+        }
+        let media = frame.media;
+        if media == Media::Video {
+            self.awaits_keyframe &= !frame.keyframe;
+            if self.awaits_keyframe {
+                self.progress.dropped(media);
+                return Ok(());
+            }
+        }
+        match self.client.send_frame(encoded(&frame)) {
+            Ok(()) => self.progress.sent(&frame),
+            Err(CommandError::Full) => {
+                self.progress.dropped(media);
+                if media == Media::Video {
+                    self.awaits_keyframe = true;
+                    self.capture.force_keyframe();
+                }
+            }
+            // The event that says why is on its way.
+            Err(CommandError::Closed) => {}
+        }
+        Ok(())
+    }
+
+    /// Announces a track when its first frame has shown what it is.
+    fn publish(&mut self, frame: &Captured) -> anyhow::Result<()> {
+        let published = &mut self.published[frame.media as usize];
+        let Some(decoder) = frame.decoder.as_ref().filter(|_| !*published) else {
+            return Ok(());
+        };
+        let track = match frame.media {
+            Media::Audio => microphone(decoder.codec.clone()),
+            Media::Video => camera(decoder.codec.clone(), &self.arguments.video),
+        };
+        self.client
+            .publish(track)
+            .context("a track cannot be announced")?;
+        *published = true;
+        Ok(())
+    }
+
+    fn handle(&mut self, event: Event) -> anyhow::Result<()> {
+        match event {
+            Event::Connection(status) => self.connection_changed(status),
+            Event::Joined { session, resumed, .. } => {
+                let transport = self.status.transport.map_or("unknown", |t| t.as_str());
+                let how = if resumed { "again " } else { "" };
+                let url = &self.arguments.url;
+                self.progress.say(&format!(
+                    "connected {how}to {url} as session {session} over {transport}"
+                ));
+                self.joined = true;
+            }
+            Event::KeyframeWanted { track: CAMERA, .. } => self.capture.force_keyframe(),
+            Event::Closed(closing) if closing.code != CloseCode::Left => bail!(refusal(&closing)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn connection_changed(&mut self, status: ConnectionStatus) {
+        if status.notice != self.status.notice
+            && let Some(notice) = &status.notice
+        {
+            self.progress.say(notice);
+        }
+        if status.state == ConnectionState::Reconnecting && self.status.state == ConnectionState::Connected {
+            self.progress.say("the connection is lost; reconnecting");
+        }
+        self.status = status;
+    }
+
+    /// Says goodbye, so that the others do not have to wait for the silence to be noticed.
+    async fn leave(self, mut events: EventStream) {
+        self.client.leave();
+        let closed = async {
+            while let Some(event) = events.next().await {
+                if matches!(event, Event::Closed(_)) {
+                    break;
+                }
+            }
+        };
+        if tokio::time::timeout(GOODBYE, closed).await.is_err() {
+            tracing::warn!("the server did not take the goodbye; the tile disappears a little later");
+        }
+        self.progress.say("left the meeting");
+    }
+}
+
+async fn reached(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn microphone(codec: String) -> TrackInfo {
+    TrackInfo {
+        track: MICROPHONE,
+        kind: TrackKind::Microphone,
+        muted: false,
+        codec,
+        layers: Vec::new(),
+    }
+}
+
+fn camera(codec: String, settings: &VideoArguments) -> TrackInfo {
+    let layer = LayerInfo {
+        spatial: 0,
+        temporal_layers: 1,
+        width: settings.resolution.width,
+        height: settings.resolution.height,
+        frames_per_second: settings.fps,
+        bitrate_bps: settings.bitrate_kbps * 1000,
+    };
+    TrackInfo {
+        track: CAMERA,
+        kind: TrackKind::Camera,
+        muted: false,
+        codec,
+        layers: vec![layer],
+    }
+}
+
+fn encoded(frame: &Captured) -> EncodedFrame {
+    EncodedFrame {
+        track: match frame.media {
+            Media::Audio => MICROPHONE,
+            Media::Video => CAMERA,
+        },
+        spatial: 0,
+        temporal: 0,
+        capture_time_us: frame.capture_time_us,
+        keyframe: frame.keyframe,
+        duration_us: frame.duration_us,
+        audio_level: frame.audio_level,
+        decoder: frame.decoder.clone(),
+        payload: frame.payload.clone(),
+    }
+}
+
+/// What the relay says, and what this program's user can do about it.
+fn refusal(closing: &Closing) -> String {
+    let advice = match closing.code {
+        CloseCode::BadToken | CloseCode::TokenExpired => " Get a new --token, or leave it out.",
+        CloseCode::RateExceeded => " Lower --bitrate-kbps.",
+        CloseCode::FrameTooLarge => " Lower --resolution or --bitrate-kbps.",
+        _ => "",
+    };
+    format!("{}{advice}", closing.message)
+}
