@@ -1,0 +1,155 @@
+// A call of three browsers over two carriers, on one server process: what everybody sees, hears and does.
+
+import { equal, ok } from 'node:assert/strict';
+
+import { openPerson } from './lib/person.mjs';
+import { videocallServer } from './lib/servers.mjs';
+import { scenario } from './lib/stage.mjs';
+import { timed } from './lib/wait.mjs';
+
+/** What somebody does to their own microphone or camera shows at the others within this. */
+const PROMPT = 1_000;
+/** A relay that was killed and started again has everybody back within this. */
+const BACK = 5_000;
+/** A closed tab says goodbye; even without it, liveness (5 s) and grace (5 s) end the tile. */
+const GONE = 12_000;
+
+const ALICE = { name: 'alice', colour: 'red', hertz: 440 };
+const BOB = { name: 'bob', colour: 'green', hertz: 700 };
+const CAROL = { name: 'carol', colour: 'blue', hertz: 1100 };
+
+/** Each is seen and heard by each other one. */
+async function everybodyMeets(people, timeout = 30_000) {
+  const pairs = people.flatMap((viewer) => people.filter((other) => other !== viewer).map((other) => [viewer, other]));
+  await Promise.all(
+    pairs.map(async ([viewer, other]) => {
+      await viewer.seesMoving({ name: other.name }, other.colour, timeout);
+      await viewer.hears({ name: other.name }, other.hertz, timeout);
+    }),
+  );
+}
+
+scenario('three people on two carriers in one meeting', async (stage, step) => {
+  const server = await videocallServer(stage);
+  const people = await Promise.all([ALICE, BOB, CAROL].map((who) => openPerson(stage, who)));
+  const [alice, bob, carol] = people;
+
+  await step('join', async () => {
+    await Promise.all([
+      alice.join(server.url, 'demo'),
+      bob.join(server.url, 'demo'),
+      carol.join(server.url, 'demo', { transport: 'websocket' }),
+    ]);
+    await Promise.all([alice.connected('webtransport'), bob.connected('webtransport'), carol.connected('websocket')]);
+  });
+
+  await step('see the others moving in their colours and hear their tones', async () => {
+    await everybodyMeets(people);
+    await Promise.all(people.map((person) => person.sees(2)));
+  });
+
+  await step('nobody receives their own tracks, and figures are filled in', async () => {
+    for (const person of people) {
+      const stats = await person.stats();
+      ok(!stats.remoteTracks.some((track) => track.session === stats.session), 'an echo of oneself');
+      equal(stats.connection.state, 'connected');
+      ok(stats.connection.bytesSent > 0 && stats.connection.bytesReceived > 0);
+      ok(stats.connection.rttMs > 0 && stats.connection.rttMs < 1000, `round trip ${stats.connection.rttMs} ms`);
+      for (const track of stats.remoteTracks.filter(({ kind }) => kind === 'camera')) {
+        ok(track.framesReceived > 0 && track.framesDecoded > 0 && track.bitrateBps > 0, JSON.stringify(track));
+        ok(track.width > 0 && track.height > 0 && track.codec, JSON.stringify(track));
+      }
+    }
+  });
+
+  await step('mute is seen and heard within a second', async () => {
+    await alice.press('toggle-mic');
+    const muted = async () => {
+      const tracks = await Promise.all([bob, carol].map((person) => person.remoteTracks('microphone', alice)));
+      return tracks.every(([track]) => track.muted);
+    };
+    ok((await timed('the others know that alice is muted', muted)) < PROMPT);
+    await Promise.all([bob, carol].map((person) => person.hearsNothingOf({ name: 'alice' })));
+    await alice.press('toggle-mic');
+    await Promise.all([bob, carol].map((person) => person.hears({ name: 'alice' }, ALICE.hertz)));
+  });
+
+  await step('a camera that is switched off is seen within a second', async () => {
+    await carol.press('toggle-camera');
+    await Promise.all([alice, bob].map((person) => person.tileIs({ name: 'carol' }, 'off', PROMPT)));
+    await carol.press('toggle-camera');
+    await Promise.all([alice, bob].map((person) => person.seesMoving({ name: 'carol' }, CAROL.colour)));
+  });
+
+  await step('a screen is shared and ends', async () => {
+    const screen = { name: 'bob', track: 'screen' };
+    await bob.press('toggle-screen');
+    await Promise.all([alice, carol].map((person) => person.tileIs(screen, 'live')));
+    await Promise.all(
+      [alice, carol].map(async (person) => {
+        const { mean } = await person.sample(screen);
+        ok(mean.some((channel) => channel > 0), 'the shared screen is black');
+        await person.seesMoving({ name: 'bob' }, BOB.colour);
+      }),
+    );
+    await bob.press('toggle-screen');
+    await Promise.all([alice, carol].map((person) => person.tileIs(screen, 'gone')));
+  });
+
+  await step('the relay is killed and started again: everybody is back without a reload', async () => {
+    await Promise.all(people.map((person) => person.page.evaluate(() => (window.sameDocument = true))));
+    await server.kill();
+    await Promise.all(people.map((person) => person.connection({ 'data-state': 'reconnecting' }, 10_000)));
+    await server.up();
+    const started = performance.now();
+    await Promise.all(people.map((person) => person.connected(undefined, BACK)));
+    await Promise.all(people.map((person) => person.sees(2, BACK)));
+    await everybodyMeets(people, BACK);
+    const took = performance.now() - started;
+    ok(took < BACK, `everybody was back after ${Math.round(took)} ms`);
+    for (const person of people) equal(await person.page.evaluate(() => window.sameDocument), true);
+  });
+
+  await step('a closed tab is gone', async () => {
+    await carol.page.close({ runBeforeUnload: false });
+    await Promise.all([alice, bob].map((person) => person.tileIs({ name: 'carol' }, 'gone', GONE)));
+  });
+
+  await step('leave', async () => {
+    await bob.press('leave-button');
+    await alice.tileIs({ name: 'bob' }, 'gone', PROMPT);
+    await alice.sees(0);
+  });
+});
+
+scenario('two people with one name, and a reload', async (stage, step) => {
+  const server = await videocallServer(stage);
+  const [bob, first, second] = await Promise.all([
+    openPerson(stage, BOB),
+    openPerson(stage, ALICE),
+    openPerson(stage, { name: 'alice', colour: 'yellow', hertz: 880 }),
+  ]);
+
+  await step('two people named alice are two tiles', async () => {
+    await Promise.all([bob, first, second].map((person) => person.join(server.url, 'names')));
+    await bob.sees(2);
+    const sessions = await Promise.all([first, second].map(async (person) => (await person.stats()).session));
+    equal(new Set(sessions).size, 2);
+    for (const [index, person] of [first, second].entries()) {
+      await bob.seesMoving({ session: sessions[index] }, person.colour);
+      await bob.hears({ session: sessions[index] }, person.hertz);
+    }
+    await first.seesMoving({ name: 'alice' }, second.colour);
+  });
+
+  await step('a reload comes back without a ghost', async () => {
+    const before = (await first.stats()).session;
+    await first.page.reload();
+    await first.connected();
+    await bob.tileIs({ session: before }, 'gone', GONE);
+    const now = (await first.stats()).session;
+    await bob.seesMoving({ session: now }, first.colour);
+    await bob.sees(2);
+    await second.sees(2);
+  });
+});

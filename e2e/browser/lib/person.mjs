@@ -1,0 +1,224 @@
+// One participant in a Chromium of their own: Chromium's fake devices are settings of the whole process.
+
+import { join } from 'node:path';
+
+import { chromium } from 'playwright-core';
+
+import { meanColour, writeFilm, writeTone } from './media.mjs';
+import { until } from './wait.mjs';
+
+const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
+
+const FLAGS = [
+  '--no-sandbox',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--no-first-run',
+  '--autoplay-policy=no-user-gesture-required',
+  // Several browsers share the cores, and all but one are in the background.
+  '--disable-background-timer-throttling',
+  '--disable-backgrounding-occluded-windows',
+  '--disable-renderer-backgrounding',
+];
+
+const DEVICES = ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'];
+
+/** Small pages: painting is done by the same cores. */
+const VIEWPORT = { width: 800, height: 500 };
+
+/** How far a received colour may be from the sent one: video codecs and colour spaces are not exact. */
+const COLOUR_TOLERANCE = 30;
+/** Hertz: the resolution of what the page measures. */
+const TONE_TOLERANCE = 15;
+/** A level above this is somebody who is heard, below it silence. */
+const AUDIBLE = 0.01;
+
+/** A browser with no more than what is asked for. */
+export async function openBrowser(stage, flags = []) {
+  const browser = await chromium.launch({ executablePath: CHROMIUM, headless: true, args: [...FLAGS, ...flags] });
+  stage.atEnd(() => browser.close());
+  return browser;
+}
+
+/** Opens a browser whose camera shows this colour and whose microphone hears this tone. */
+export async function openPerson(stage, { name, colour, hertz, flags = [] }) {
+  const film = join(stage.root, `${name}-${colour}.y4m`);
+  const tone = join(stage.root, `${name}-${hertz}.wav`);
+  await Promise.all([writeFilm(film, colour), writeTone(tone, hertz)]);
+  const files = [`--use-file-for-fake-video-capture=${film}`, `--use-file-for-fake-audio-capture=${tone}`];
+  const browser = await openBrowser(stage, [...DEVICES, ...files, ...flags]);
+  const context = await browser.newContext({ viewport: VIEWPORT });
+  const page = await context.newPage();
+  return stage.watch(new Person({ name, colour, hertz, browser, page }));
+}
+
+export class Person {
+  constructor({ name, colour, hertz, browser, page }) {
+    Object.assign(this, { name, colour, hertz, browser, page });
+    this.console = [];
+    page.on('console', (message) => this.console.push(`${message.type()}: ${message.text()}`));
+    page.on('pageerror', (error) => this.console.push(`page error: ${error.message}`));
+  }
+
+  /** Opens a meeting's page and joins. */
+  async join(url, meeting, query = {}) {
+    const parameters = new URLSearchParams({ join: 'now', ...query });
+    await this.page.goto(`${url}/meeting/${this.name}/${meeting}?${parameters}`);
+  }
+
+  /** Waits until the page says that it is in the meeting, over this carrier. */
+  async connected(transport, timeout = 20_000) {
+    await this.connection({ 'data-state': 'connected', 'data-transport': transport }, timeout);
+  }
+
+  /** Waits for these attributes of the connection's badge. */
+  async connection(wanted, timeout) {
+    const badge = this.page.getByTestId('connection');
+    await until(
+      `${this.name}'s connection is ${JSON.stringify(wanted)}`,
+      async () => {
+        const found = await badge.evaluate((element, names) => names.map((name) => element.getAttribute(name)), Object.keys(wanted), {
+          timeout: 1_000,
+        });
+        if (Object.values(wanted).every((value, index) => value === undefined || value === found[index])) return true;
+        throw new Error(found.join(', '));
+      },
+      timeout,
+    );
+  }
+
+  /** The tiles of somebody else, by name or by session. */
+  tile({ name, session, track = 'camera' }) {
+    const of = session ? `[data-session="${session}"]` : `[data-name="${name}"]`;
+    return this.page.locator(`[data-testid="tile"]${of}[data-track="${track}"]`);
+  }
+
+  /** Waits until there are that many camera tiles of others in all. */
+  async sees(count, timeout = 15_000) {
+    const tiles = this.page.locator('[data-testid="tile"][data-track="camera"]');
+    await until(`${this.name} sees ${count} tiles`, async () => {
+      const found = await tiles.count();
+      if (found === count) return true;
+      throw new Error(`${found} tiles`);
+    }, timeout);
+  }
+
+  /** Waits for a tile's state: live, waiting, off, or gone. */
+  async tileIs(which, state, timeout = 15_000) {
+    const tile = this.tile(which);
+    await until(
+      `${this.name} sees ${JSON.stringify(which)} ${state}`,
+      async () => {
+        const found = (await tile.count()) === 0 ? 'gone' : await tile.first().getAttribute('data-state', { timeout: 1_000 });
+        if (found === state) return true;
+        throw new Error(found ?? 'no state');
+      },
+      timeout,
+    );
+  }
+
+  /** Waits until a tile shows two different pictures, each of this colour. */
+  async seesMoving(which, colour, timeout = 15_000) {
+    await this.tileIs(which, 'live', timeout);
+    let first;
+    await until(
+      `${this.name} sees ${JSON.stringify(which)} moving in ${colour}`,
+      async () => {
+        const sample = await this.sample(which);
+        const distance = colour ? colourDistance(sample.mean, meanColour(colour)) : 0;
+        if (distance > COLOUR_TOLERANCE) throw new Error(`its mean colour is ${sample.mean}`);
+        if (!first) first = sample;
+        return differ(first.pixels, sample.pixels);
+      },
+      timeout,
+    );
+  }
+
+  /** The picture in a tile, made small: its pixels and their mean. */
+  async sample(which) {
+    return this.tile(which).evaluate(samplePicture, undefined, { timeout: 2_000 });
+  }
+
+  /** What `window.videocall.stats()` returns. */
+  async stats() {
+    return this.page.evaluate(() => window.videocall.stats());
+  }
+
+  /** The figures of somebody's tracks of one kind. */
+  async remoteTracks(kind, { name, session }) {
+    const { remoteTracks } = await this.stats();
+    return remoteTracks.filter(
+      (track) => track.kind === kind && (session ? track.session === session : track.name === name),
+    );
+  }
+
+  /** Waits until somebody's tone is what is played. */
+  async hears(who, hertz, timeout = 15_000) {
+    await until(
+      `${this.name} hears ${JSON.stringify(who)} at ${hertz} Hz`,
+      async () => {
+        const [track] = await this.remoteTracks('microphone', who);
+        const heard = Math.abs((track?.dominantFrequencyHz ?? 0) - hertz) <= TONE_TOLERANCE;
+        if (heard && track.audioLevel > AUDIBLE) return true;
+        throw new Error(JSON.stringify(track));
+      },
+      timeout,
+    );
+  }
+
+  /** Waits until nothing is heard of somebody. */
+  async hearsNothingOf(who, timeout = 15_000) {
+    await until(
+      `${this.name} hears nothing of ${JSON.stringify(who)}`,
+      async () => {
+        const tracks = await this.remoteTracks('microphone', who);
+        if (tracks.every((track) => (track.audioLevel ?? 0) <= AUDIBLE)) return true;
+        throw new Error(JSON.stringify(tracks));
+      },
+      timeout,
+    );
+  }
+
+  async press(testid) {
+    await this.page.getByTestId(testid).click();
+  }
+
+  /** Waits for a notice with this in it. */
+  async isTold(pattern, timeout = 10_000) {
+    await this.page.getByTestId('notice').filter({ hasText: pattern }).first().waitFor({ timeout });
+  }
+}
+
+function colourDistance(a, b) {
+  return Math.max(...a.map((channel, index) => Math.abs(channel - b[index])));
+}
+
+/** Enough pixels have changed by more than what a codec's noise does. */
+function differ(before, after) {
+  let changed = 0;
+  for (let index = 0; index < before.length; index += 1) {
+    if (Math.abs(before[index] - after[index]) > 40) changed += 1;
+  }
+  return changed > before.length / 100;
+}
+
+/** Runs in the page. */
+function samplePicture(tile) {
+  const picture = tile.querySelector('canvas, video');
+  const [width, height] = [64, 36];
+  const small = new OffscreenCanvas(width, height);
+  const context = small.getContext('2d');
+  context.drawImage(picture, 0, 0, width, height);
+  const { data } = context.getImageData(0, 0, width, height);
+  const pixels = [];
+  const sums = [0, 0, 0];
+  for (let index = 0; index < data.length; index += 4) {
+    for (let channel = 0; channel < 3; channel += 1) {
+      pixels.push(data[index + channel]);
+      sums[channel] += data[index + channel];
+    }
+  }
+  const count = width * height;
+  return { pixels, mean: sums.map((sum) => Math.round(sum / count)) };
+}

@@ -1,0 +1,128 @@
+// The pages around a call: what they say, that they work by keyboard and on a phone.
+
+import { equal, match, ok } from 'node:assert/strict';
+import { join } from 'node:path';
+
+import { openBrowser, openPerson } from './lib/person.mjs';
+import { videocallServer } from './lib/servers.mjs';
+import { scenario } from './lib/stage.mjs';
+import { until } from './lib/wait.mjs';
+
+/** The width of a small phone, in CSS pixels. */
+const PHONE = { width: 390, height: 760 };
+
+/** Nothing of a page lies beyond its right edge. */
+async function fits(page) {
+  const [content, width] = await page.evaluate(() => [document.documentElement.scrollWidth, window.innerWidth]);
+  ok(content <= width, `the page is ${content} pixels wide in a window of ${width}`);
+}
+
+scenario('home and pre-join', async (stage, step) => {
+  const server = await videocallServer(stage);
+  const alice = await openPerson(stage, { name: 'alice', colour: 'red', hertz: 440 });
+  const { page } = alice;
+  const picture = (name) => page.screenshot({ path: join(stage.folder('pages'), `${name}.png`) });
+
+  await step('the home page asks for what is missing', async () => {
+    await page.goto(server.url);
+    await page.getByTestId('join-button').click();
+    await page.getByText('Enter a name.').waitFor();
+    await page.getByTestId('name-input').fill('ann lee');
+    await page.getByTestId('meeting-input').fill('a.b');
+    await page.getByTestId('join-button').click();
+    await page.getByText(/name cannot contain a space/).waitFor();
+    await picture('home');
+  });
+
+  await step('by keyboard alone from the home page into the meeting', async () => {
+    await page.getByTestId('name-input').fill('');
+    await page.getByTestId('name-input').focus();
+    await page.keyboard.type('alice');
+    const isFocused = (id) => page.getByTestId(id).evaluate((element) => element === document.activeElement);
+    const tabTo = async (id) => {
+      for (let presses = 0; presses < 30; presses += 1) {
+        if (await isFocused(id)) return;
+        await page.keyboard.press('Tab');
+      }
+      throw new Error(`${id} cannot be reached by the Tab key`);
+    };
+    await tabTo('meeting-input');
+    await page.keyboard.press('Control+A');
+    await page.keyboard.type('keys');
+    await page.keyboard.press('Enter');
+    await page.waitForURL(/\/meeting\/alice\/keys$/);
+    await until('the preview shows a picture', () =>
+      page.getByTestId('preview').evaluate((video) => video.videoWidth > 0 && !video.paused),
+    );
+    await picture('pre-join');
+    await tabTo('join-button');
+    await page.keyboard.press('Enter');
+    await alice.connected('webtransport');
+    await page.getByTestId('self-tile').waitFor();
+    await picture('alone');
+  });
+
+  await step('leaving leads to a page that offers to come back', async () => {
+    await alice.press('leave-button');
+    await page.getByTestId('rejoin-button').click();
+    await alice.connected('webtransport');
+    await alice.press('leave-button');
+    await page.getByTestId('home-button').click();
+    await page.getByTestId('name-input').waitFor();
+  });
+
+  for (const path of ['/meeting/alice/a.b', '/meeting/alice/a*', `/meeting/alice/${'x'.repeat(65)}`, '/meeting/ann%20lee/demo']) {
+    await step(`the address ${path.slice(0, 30)} is refused before anything is opened`, async () => {
+      const requests = [];
+      const note = (request) => requests.push(request.url());
+      page.on('request', note);
+      await page.goto(server.url + path);
+      await page.getByTestId('notice').waitFor();
+      page.off('request', note);
+      ok(!requests.some((url) => url.includes('/api/')), 'the server was asked');
+    });
+  }
+
+  await step('other addresses lead nowhere, with a way home', async () => {
+    await page.goto(`${server.url}/nowhere`);
+    await page.getByTestId('home-button').click();
+    await page.getByTestId('name-input').waitFor();
+  });
+
+  await step('everything fits a phone', async () => {
+    await page.setViewportSize(PHONE);
+    for (const path of ['/', '/meeting/alice/phone', '/meeting/alice/a.b', '/nowhere']) {
+      await page.goto(server.url + path);
+      await page.locator('main').waitFor();
+      await fits(page);
+    }
+    await alice.join(server.url, 'phone');
+    await alice.connected('webtransport');
+    await fits(page);
+    await picture('phone');
+  });
+});
+
+scenario('a person who allows neither camera nor microphone', async (stage, step) => {
+  const server = await videocallServer(stage);
+  const bob = await openPerson(stage, { name: 'bob', colour: 'green', hertz: 700 });
+  await bob.join(server.url, 'denied');
+  await bob.connected('webtransport');
+  const browser = await openBrowser(stage, ['--use-fake-device-for-media-stream']);
+  const page = await (await browser.newContext({ permissions: [] })).newPage();
+
+  await step('is told so before the call, and can join all the same', async () => {
+    await page.goto(`${server.url}/meeting/alice/denied`);
+    await page.getByTestId('notice').first().waitFor();
+    match(await page.getByTestId('notice').first().innerText(), /allow/i);
+    await page.getByTestId('join-button').click();
+    await page.locator('[data-testid="connection"][data-state="connected"]').waitFor();
+  });
+
+  await step('sees the others, and is there for them without a picture', async () => {
+    const tile = page.locator('[data-testid="tile"][data-name="bob"][data-track="camera"]');
+    await until('bob is live', async () => (await tile.getAttribute('data-state')) === 'live');
+    await bob.sees(1);
+    equal(await bob.tile({ name: 'alice' }).getAttribute('data-state'), 'off');
+  });
+});
