@@ -3,7 +3,8 @@
 // decided in Rust (media/web/playout.rs), which keeps the queues filled from the reports below.
 //
 // From the page: { open: id } | { close: id } | { id, samples: Float32Array } | { idle: id }
-// To the page:   Int32Array of triples [id, samples queued, samples missed in all], every REPORT_QUANTA render quanta.
+// To the page:   Float64Array of four numbers per track, every REPORT_QUANTA render quanta: its id, samples queued now,
+//                samples received in all, samples missed in all.
 
 // Half a second at 48 kHz. The page queues some 40 ms; when it queues more than fits, the oldest samples go.
 const CAPACITY = 24000;
@@ -20,6 +21,7 @@ class Track {
     this.fill = 0;
     this.gain = 0;
     this.last = 0;
+    this.received = 0;
     this.missed = 0;
     // Between two utterances nothing is missed.
     this.idle = true;
@@ -35,6 +37,7 @@ class Track {
     this.ring.set(kept.subarray(0, first), write);
     this.ring.set(kept.subarray(first), 0);
     this.fill += kept.length;
+    this.received += samples.length;
     this.idle = false;
   }
 
@@ -87,11 +90,11 @@ class Playout extends AudioWorkletProcessor {
   }
 
   report() {
-    const report = new Int32Array(this.tracks.size * 3);
+    const report = new Float64Array(this.tracks.size * 4);
     let at = 0;
     for (const [id, track] of this.tracks) {
-      report.set([id, track.fill, track.missed], at);
-      at += 3;
+      report.set([id, track.fill, track.received, track.missed], at);
+      at += 4;
     }
     this.port.postMessage(report);
   }

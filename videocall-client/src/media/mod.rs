@@ -5,9 +5,12 @@
 //! connections to the core.
 
 pub mod clock;
+pub mod conceal;
 pub mod device_error;
 pub mod level;
 pub mod parameters;
+pub mod rate;
+pub mod ring;
 pub mod tone;
 
 #[cfg(target_arch = "wasm32")]

@@ -81,7 +81,9 @@ impl StreamLane {
     /// opening a new stream.
     pub(super) fn send(&mut self, packet: &Bytes) {
         let mut state = self.stream.state.borrow_mut();
-        self.stream.unwritten.set(self.stream.unwritten.get() + packet.len());
+        self.stream
+            .unwritten
+            .set(self.stream.unwritten.get() + packet.len());
         match &mut *state {
             State::Open(writer) => write(writer, packet, &self.stream, &self.inbox),
             State::Opening(first) => first.push(packet.clone()),

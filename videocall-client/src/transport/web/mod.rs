@@ -24,8 +24,10 @@ pub struct WebConnector {
 
 impl WebConnector {
     /// For a client with this configuration.
-    pub fn new(config: ClientConfig) -> Self {
-        Self { config }
+    pub fn new(config: &ClientConfig) -> Self {
+        Self {
+            config: config.clone(),
+        }
     }
 }
 
@@ -51,7 +53,10 @@ impl Connector for WebConnector {
 
 /// An open connection to a relay.
 #[derive(Debug)]
-#[expect(private_interfaces, reason = "the carriers are reached through the trait alone")]
+#[expect(
+    private_interfaces,
+    reason = "the carriers are reached through the trait alone"
+)]
 pub enum WebConnection {
     /// Over QUIC.
     WebTransport(webtransport::WebTransportConnection),
@@ -94,6 +99,11 @@ impl Connection for WebConnection {
 pub struct WebClock;
 
 impl WebClock {
+    /// The page's clock.
+    pub const fn new() -> Self {
+        Self
+    }
+
     /// Microseconds since the Unix epoch.
     pub fn now() -> Timestamp {
         let millis = web_sys::window()

@@ -20,8 +20,10 @@ pub(super) async fn fetch(url: &str, body: &JoinRequest) -> Result<JoinResponse,
         return serde_json::from_str(&text)
             .map_err(|_| TicketError::Unavailable("the server's answer cannot be read".into()));
     }
-    let message = serde_json::from_str::<ApiError>(&text)
-        .map_or_else(|_| format!("the server answered with status {status}"), |error| error.message);
+    let message = serde_json::from_str::<ApiError>(&text).map_or_else(
+        |_| format!("the server answered with status {status}"),
+        |error| error.message,
+    );
     // RFC 6585 §4: too many requests for the moment.
     if (400..500).contains(&status) && status != 429 {
         Err(TicketError::Refused(message))

@@ -45,7 +45,9 @@ pub(super) async fn connect(url: &str) -> Result<WebSocketConnection, String> {
     let listeners = listen(&socket, &inbox, opened);
     let socket = Socket { socket, listeners };
     // The sender is dropped when the socket closes before it is open.
-    is_open.await.map_err(|_| "the server does not take WebSocket connections".to_owned())?;
+    is_open
+        .await
+        .map_err(|_| "the server does not take WebSocket connections".to_owned())?;
     Ok(WebSocketConnection {
         socket,
         inbox,

@@ -11,8 +11,8 @@ use videocall_types::{CloseCode, StreamDecoder};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{
-    ReadableStream, ReadableStreamDefaultReader, WebTransport, WebTransportCloseInfo,
-    WebTransportHash, WebTransportOptions, WritableStream,
+    ReadableStream, ReadableStreamDefaultReader, WebTransport, WebTransportCloseInfo, WebTransportHash,
+    WebTransportOptions, WritableStream,
 };
 
 use super::inbox::Inbox;
@@ -57,7 +57,10 @@ async fn open(endpoint: &RelayEndpoint) -> Result<WebTransportConnection, JsValu
         MAX_SERVER_CONTROL_BYTES,
         inbox.clone(),
     ));
-    spawn_local(read_streams(session.0.incoming_unidirectional_streams(), inbox.clone()));
+    spawn_local(read_streams(
+        session.0.incoming_unidirectional_streams(),
+        inbox.clone(),
+    ));
     let datagrams = session.0.datagrams();
     spawn_local(read_datagrams(datagrams.readable(), inbox.clone()));
     Ok(WebTransportConnection {
@@ -161,7 +164,11 @@ async fn pass_on(decoder: &mut StreamDecoder, inbox: &Inbox) -> bool {
 async fn read_streams(streams: ReadableStream, inbox: Inbox) {
     let Some(reader) = reader(&streams) else { return };
     while let Some(stream) = read(&reader).await {
-        spawn_local(read_packets(stream.unchecked_into(), MAX_FRAME_BYTES, inbox.clone()));
+        spawn_local(read_packets(
+            stream.unchecked_into(),
+            MAX_FRAME_BYTES,
+            inbox.clone(),
+        ));
     }
 }
 

@@ -1,0 +1,82 @@
+//! How much decoded sound is queued for the audio thread: enough to bridge the moments at which the page's
+//! thread is busy, little enough to be heard soon.
+
+use videocall_types::Timestamp;
+
+/// Samples at 48 kHz: 30 ms to start with and at the least (an Opus frame and the interval of the worklet's
+/// reports), 120 ms at most.
+const LEAST: u32 = 1440;
+const MOST: u32 = 5760;
+
+/// Added whenever the queue ran dry although frames were there: 10 ms.
+const STEP: u32 = 480;
+
+/// Given back for every second without that: 1 ms.
+const DECAY_PER_SECOND: u32 = 48;
+
+/// The adaptive target of one track's queue.
+#[derive(Clone, Debug)]
+pub struct RingTarget {
+    samples: u32,
+    missed: u64,
+    since: Timestamp,
+}
+
+impl Default for RingTarget {
+    fn default() -> Self {
+        Self {
+            samples: LEAST,
+            missed: 0,
+            since: Timestamp::ZERO,
+        }
+    }
+}
+
+impl RingTarget {
+    /// Samples to keep queued.
+    pub const fn samples(&self) -> u32 {
+        self.samples
+    }
+
+    /// Takes note of how many samples the audio thread has missed so far, and whether the page had frames
+    /// that it could have decoded in time.
+    pub fn observe(&mut self, missed: u64, had_frames: bool, now: Timestamp) {
+        let ran_dry = missed > self.missed && had_frames;
+        self.missed = missed;
+        if ran_dry {
+            self.samples = (self.samples + STEP).min(MOST);
+            self.since = now;
+        } else if now.since(self.since).as_secs() >= 1 {
+            self.samples = self.samples.saturating_sub(DECAY_PER_SECOND).max(LEAST);
+            self.since = now;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_grows_when_the_page_was_late_and_shrinks_slowly() {
+        let mut target = RingTarget::default();
+        target.observe(100, true, Timestamp::from_millis(10));
+        target.observe(200, true, Timestamp::from_millis(20));
+        assert_eq!(target.samples(), LEAST + 2 * STEP);
+        target.observe(200, true, Timestamp::from_millis(500));
+        assert_eq!(target.samples(), LEAST + 2 * STEP);
+        target.observe(200, true, Timestamp::from_millis(1100));
+        assert_eq!(target.samples(), LEAST + 2 * STEP - DECAY_PER_SECOND);
+    }
+
+    #[test]
+    fn what_the_network_did_not_bring_is_not_its_fault_and_bounds_hold() {
+        let mut target = RingTarget::default();
+        target.observe(100, false, Timestamp::from_millis(10));
+        assert_eq!(target.samples(), LEAST);
+        for missed in 0..100 {
+            target.observe(1000 + missed, true, Timestamp::from_millis(20));
+        }
+        assert_eq!(target.samples(), MOST);
+    }
+}

@@ -1,0 +1,146 @@
+//! A configured Opus encoder (W3C WebCodecs §5, WebCodecs Opus registration).
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use js_sys::{Float32Array, Object};
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{
+    AudioData, AudioDataInit, AudioEncoder, AudioEncoderConfig, AudioEncoderInit,
+    AudioEncoderSupport, AudioSampleFormat, CodecState, EncodedAudioChunk,
+};
+
+use super::js;
+use super::track_reader::Guard;
+use crate::media::parameters::{AUDIO_CODEC, AUDIO_FRAME_US, VOICE_BITRATE_BPS};
+
+/// Sound as it comes out.
+pub(super) struct EncodedSound {
+    /// Of its first sample, on the clock of the samples that went in, microseconds.
+    pub(super) stamp_us: i64,
+    pub(super) duration_us: u32,
+    pub(super) payload: Bytes,
+}
+
+/// An encoder that is closed when it is dropped. One channel.
+pub(super) struct SoundEncoder {
+    encoder: AudioEncoder,
+    sample_rate: u32,
+    failed: Rc<Cell<bool>>,
+    _output: Closure<dyn FnMut(EncodedAudioChunk)>,
+    _error: Closure<dyn FnMut(JsValue)>,
+}
+
+impl SoundEncoder {
+    /// Opens an encoder for samples at this rate; `output` gets every frame.
+    pub(super) async fn open(
+        sample_rate: u32,
+        output: impl Fn(EncodedSound) + 'static,
+    ) -> Result<Self, JsValue> {
+        let configuration = choose(sample_rate).await.ok_or("this browser does not encode Opus")?;
+        let failed = Rc::new(Cell::new(false));
+        let on_output = Closure::<dyn FnMut(EncodedAudioChunk)>::new(move |chunk| {
+            if let Some(sound) = sound(&chunk) {
+                output(sound);
+            }
+        });
+        let on_error = Closure::<dyn FnMut(JsValue)>::new({
+            let failed = failed.clone();
+            move |error| {
+                tracing::warn!(error = js::describe(&error), "audio encoder failed");
+                failed.set(true);
+            }
+        });
+        let init = AudioEncoderInit::new(
+            on_error.as_ref().unchecked_ref(),
+            on_output.as_ref().unchecked_ref(),
+        );
+        let encoder = AudioEncoder::new(&init)?;
+        encoder.configure(&configuration)?;
+        Ok(Self {
+            encoder,
+            sample_rate,
+            failed,
+            _output: on_output,
+            _error: on_error,
+        })
+    }
+
+    pub(super) fn sample_rate(&self) -> u32 {
+        self.sample_rate
+    }
+
+    /// It has reported an error and encodes no more.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.get() || self.encoder.state() == CodecState::Closed
+    }
+
+    /// Pieces of sound that were given and not taken yet.
+    pub(super) fn queue_size(&self) -> u32 {
+        self.encoder.encode_queue_size()
+    }
+
+    /// Encodes samples that were captured at the given time.
+    pub(super) fn encode(&self, samples: &[f32], stamp_us: i64) -> Result<(), JsValue> {
+        let init = AudioDataInit::new(
+            &Float32Array::from(samples),
+            AudioSampleFormat::F32Planar,
+            1,
+            u32::try_from(samples.len()).unwrap_or(u32::MAX),
+            self.sample_rate as f32,
+            0,
+        );
+        init.set_timestamp_f64(stamp_us as f64);
+        let data = Guard::new(AudioData::new(&init)?);
+        self.encoder.encode(&data)
+    }
+}
+
+impl Drop for SoundEncoder {
+    fn drop(&mut self) {
+        if self.encoder.state() != CodecState::Closed {
+            self.encoder.close().ok();
+        }
+    }
+}
+
+/// With everything a voice on a lossy path wants, else plain.
+async fn choose(sample_rate: u32) -> Option<AudioEncoderConfig> {
+    for extras in [true, false] {
+        let configuration = configuration(sample_rate, extras);
+        let supported = JsFuture::from(AudioEncoder::is_config_supported(&configuration))
+            .await
+            .is_ok_and(|support: AudioEncoderSupport| support.get_supported().unwrap_or(false));
+        if supported {
+            return Some(configuration);
+        }
+    }
+    None
+}
+
+fn configuration(sample_rate: u32, extras: bool) -> AudioEncoderConfig {
+    let configuration = AudioEncoderConfig::new(AUDIO_CODEC, 1, sample_rate);
+    configuration.set_bitrate(VOICE_BITRATE_BPS);
+    if extras {
+        let opus = Object::new();
+        js::set(&opus, "frameDuration", &AUDIO_FRAME_US.into());
+        // In-band error correction, and nothing sent in silence (RFC 6716 §2.1.7 and §2.1.9).
+        js::set(&opus, "useinbandfec", &JsValue::TRUE);
+        js::set(&opus, "usedtx", &JsValue::TRUE);
+        js::set(&configuration, "opus", &opus);
+    }
+    configuration
+}
+
+fn sound(chunk: &EncodedAudioChunk) -> Option<EncodedSound> {
+    let mut payload = vec![0; chunk.byte_length() as usize];
+    chunk.copy_to_with_u8_slice(&mut payload).ok()?;
+    Some(EncodedSound {
+        stamp_us: chunk.timestamp() as i64,
+        duration_us: chunk.duration().map_or(AUDIO_FRAME_US, |duration| duration as u32),
+        payload: payload.into(),
+    })
+}

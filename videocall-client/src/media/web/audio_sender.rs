@@ -1,0 +1,271 @@
+//! Sends one microphone: reads the samples, measures their level, encodes them, and hands the frames to the
+//! client. A muted microphone stays open and is read, but nothing of it is encoded.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use videocall_types::{DecoderConfig, Timestamp, TrackId, TrackInfo, TrackKind};
+use wasm_bindgen_futures::spawn_local;
+use web_sys::{AudioData, MediaStreamTrack};
+
+use super::audio_encoder::{EncodedSound, SoundEncoder};
+use super::js;
+use super::samples::mono;
+use super::track_reader::TrackReader;
+use super::video_sender::SenderEvent;
+use crate::core::EncodedFrame;
+use crate::media::clock::CaptureClock;
+use crate::media::level::LevelMeter;
+use crate::media::parameters::{AUDIO_CODEC, AUDIO_SAMPLE_RATE};
+use crate::media::rate::RateMeter;
+use crate::stats::LocalTrackStats;
+use crate::transport::web::WebClock;
+use crate::Client;
+
+/// Pieces of 10 ms that the browser keeps while the page is busy.
+const CAPTURE_BUFFER: u16 = 25;
+
+/// Pieces that may wait in the encoder; beyond, new ones are dropped, because the encoder has stopped.
+const MAX_ENCODER_QUEUE: u32 = 25;
+
+/// Levels that wait for the frame they belong to: half a second of pieces of 10 ms.
+const MAX_LEVELS: usize = 50;
+
+/// Encoders count samples, so a capture that left out more than this needs a new one. Microseconds.
+const MAX_GAP_US: i64 = 60_000;
+
+/// Encoders that may fail one after the other before the source is given up.
+const MAX_ENCODER_FAILURES: u32 = 5;
+
+/// A microphone being sent. Dropping it ends the capture.
+pub(crate) struct AudioSender(Rc<Sending>);
+
+struct Sending {
+    track: TrackId,
+    client: Client,
+    reader: TrackReader,
+    stopped: Cell<bool>,
+    muted: Cell<bool>,
+    /// The relay takes frames of the track.
+    flowing: Cell<bool>,
+    clock: RefCell<CaptureClock>,
+    /// Time and level of the pieces in the encoder.
+    levels: RefCell<VecDeque<(i64, LevelMeter)>>,
+    /// Level of the piece that was captured last.
+    level: Cell<f32>,
+    meter: RefCell<RateMeter>,
+}
+
+/// The description of a microphone.
+pub(crate) fn describe(track: TrackId, muted: bool) -> TrackInfo {
+    TrackInfo {
+        track,
+        kind: TrackKind::Microphone,
+        muted,
+        codec: AUDIO_CODEC.to_owned(),
+        layers: Vec::new(),
+    }
+}
+
+impl AudioSender {
+    /// Starts to read and, once [`AudioSender::set_flowing`] says so, to send.
+    pub(crate) fn start(
+        track: TrackId,
+        captured: MediaStreamTrack,
+        client: Client,
+        events: impl Fn(SenderEvent) + 'static,
+    ) -> Result<Self, String> {
+        let reader = TrackReader::new(captured, CAPTURE_BUFFER).map_err(|error| js::describe(&error))?;
+        let sending = Rc::new(Sending {
+            track,
+            client,
+            reader,
+            stopped: Cell::new(false),
+            muted: Cell::new(true),
+            flowing: Cell::new(false),
+            clock: RefCell::default(),
+            levels: RefCell::default(),
+            level: Cell::new(0.0),
+            meter: RefCell::default(),
+        });
+        let task = sending.clone();
+        spawn_local(async move {
+            let end = task.run().await;
+            // Who stopped it knows.
+            if !task.stopped.get() {
+                events(end);
+            }
+        });
+        Ok(Self(sending))
+    }
+
+    /// Whether the relay takes frames of the track.
+    pub(crate) fn set_flowing(&self, flowing: bool) {
+        self.0.flowing.set(flowing);
+    }
+
+    /// A muted microphone is not encoded.
+    pub(crate) fn set_muted(&self, muted: bool) {
+        self.0.muted.set(muted);
+    }
+
+    /// The captured track.
+    pub(crate) fn track(&self) -> &MediaStreamTrack {
+        self.0.reader.track()
+    }
+
+    pub(crate) fn stats(&self, now: Timestamp) -> LocalTrackStats {
+        let sending = &self.0;
+        let meter = sending.meter.borrow();
+        LocalTrackStats {
+            track: sending.track,
+            kind: TrackKind::Microphone,
+            muted: sending.muted.get(),
+            codec: Some(AUDIO_CODEC.to_owned()),
+            frames_encoded: meter.frames(),
+            bytes_encoded: meter.bytes(),
+            bitrate_bps: meter.bits_per_second(now),
+            fps: None,
+            width: None,
+            height: None,
+            audio_level: Some(f64::from(sending.level.get())),
+        }
+    }
+}
+
+impl Drop for AudioSender {
+    fn drop(&mut self) {
+        self.0.stopped.set(true);
+        self.0.reader.stop();
+    }
+}
+
+/// The encoder in use, and where the next piece should begin.
+#[derive(Default)]
+struct EncoderSlot {
+    encoder: Option<SoundEncoder>,
+    failures: u32,
+    expected_us: i64,
+}
+
+impl Sending {
+    /// Runs until the capture ends or cannot be encoded.
+    async fn run(self: &Rc<Self>) -> SenderEvent {
+        let mut slot = EncoderSlot::default();
+        while let Some(data) = self.reader.next::<AudioData>().await {
+            if self.stopped.get() {
+                break;
+            }
+            if let Err(reason) = self.take(&data, &mut slot).await {
+                return SenderEvent::Failed(reason);
+            }
+        }
+        SenderEvent::Ended
+    }
+
+    async fn take(self: &Rc<Self>, data: &AudioData, slot: &mut EncoderSlot) -> Result<(), String> {
+        let stamp_us = data.timestamp() as i64;
+        self.clock.borrow_mut().captured_at(stamp_us, WebClock::now());
+        let samples = mono(data).map_err(|error| js::describe(&error))?;
+        let mut level = LevelMeter::default();
+        level.add(&samples);
+        self.level.set(level.root_mean_square());
+        if self.muted.get() || !self.flowing.get() {
+            // A new one starts with the next word, at the right time.
+            slot.encoder = None;
+            return Ok(());
+        }
+        self.prepare(slot, data.sample_rate() as u32, stamp_us).await?;
+        slot.expected_us = stamp_us + data.duration() as i64;
+        let Some(encoder) = &slot.encoder else { return Ok(()) };
+        if encoder.queue_size() < MAX_ENCODER_QUEUE {
+            self.note_level(stamp_us, level);
+            // A failure shows in `has_failed` with the next piece.
+            encoder.encode(&samples, stamp_us).ok();
+        }
+        Ok(())
+    }
+
+    /// Sees to it that there is an encoder that fits.
+    async fn prepare(
+        self: &Rc<Self>,
+        slot: &mut EncoderSlot,
+        sample_rate: u32,
+        stamp_us: i64,
+    ) -> Result<(), String> {
+        let failed = slot.encoder.as_ref().is_some_and(SoundEncoder::has_failed);
+        let gap = (stamp_us - slot.expected_us).abs() > MAX_GAP_US;
+        let fits = slot
+            .encoder
+            .as_ref()
+            .is_some_and(|encoder| encoder.sample_rate() == sample_rate);
+        if fits && !failed && !gap {
+            return Ok(());
+        }
+        slot.failures += u32::from(failed);
+        if slot.failures > MAX_ENCODER_FAILURES {
+            return Err("the encoder fails again and again".into());
+        }
+        slot.encoder = None;
+        self.levels.borrow_mut().clear();
+        let sending = Rc::downgrade(self);
+        let opened = SoundEncoder::open(sample_rate, move |sound| {
+            if let Some(sending) = sending.upgrade() {
+                sending.send(sound);
+            }
+        });
+        slot.encoder = Some(opened.await.map_err(|error| js::describe(&error))?);
+        Ok(())
+    }
+
+    fn note_level(&self, stamp_us: i64, level: LevelMeter) {
+        let mut levels = self.levels.borrow_mut();
+        if levels.len() >= MAX_LEVELS {
+            levels.pop_front();
+        }
+        levels.push_back((stamp_us, level));
+    }
+
+    /// The level of the pieces that began before the end of a frame.
+    fn level_until(&self, end_us: i64) -> u8 {
+        let mut levels = self.levels.borrow_mut();
+        let mut level = LevelMeter::default();
+        while let Some(&(stamp_us, piece)) = levels.front() {
+            if stamp_us >= end_us {
+                break;
+            }
+            level.merge(piece);
+            levels.pop_front();
+        }
+        level.dbov()
+    }
+
+    fn send(&self, sound: EncodedSound) {
+        if self.stopped.get() || self.muted.get() || sound.payload.is_empty() {
+            return;
+        }
+        let audio_level = self.level_until(sound.stamp_us + i64::from(sound.duration_us));
+        let bytes = sound.payload.len();
+        let frame = EncodedFrame {
+            track: self.track,
+            spatial: 0,
+            temporal: 0,
+            capture_time_us: self.clock.borrow().place(sound.stamp_us).as_micros(),
+            keyframe: true,
+            duration_us: sound.duration_us,
+            audio_level: Some(audio_level),
+            decoder: Some(DecoderConfig {
+                codec: AUDIO_CODEC.to_owned(),
+                sample_rate: AUDIO_SAMPLE_RATE,
+                channels: 1,
+                ..DecoderConfig::default()
+            }),
+            payload: sound.payload,
+        };
+        // A frame that finds no room is a lost one; its neighbours repeat it.
+        if self.client.send_frame(frame).is_ok() {
+            self.meter.borrow_mut().add(bytes, WebClock::now());
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! One video track of somebody else: from frames to a canvas.
+//!
+//! It decides what is decoded: nothing while nobody looks, nothing whose references are missing, and no
+//! enhancement while the decoder is behind.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use videocall_types::limits::KEYFRAME_REQUEST_INTERVAL;
+use videocall_types::{DecoderConfig, DependencyTracker, Frame, Timestamp, TrackRef};
+use web_sys::{HtmlCanvasElement, VideoFrame};
+
+use super::painter::{Painter, Picture};
+use super::track_reader::Guard;
+use super::video_decoder::PictureDecoder;
+use crate::Client;
+use crate::media::rate::RateMeter;
+use crate::stats::LayerNumber;
+use crate::transport::web::WebClock;
+
+/// Frames in the decoder beyond which enhancement layers are left out.
+const SLOW_DECODER: u32 = 4;
+
+/// Frames in the decoder beyond which everything is left out until a keyframe: half a second at 30 fps.
+const STUCK_DECODER: u32 = 15;
+
+/// A track without a canvas keeps what came since its last keyframe for this long after it appeared or was
+/// detached, so that the first picture is there when the page has made room for it.
+const BACKLOG_TIME: Duration = Duration::from_secs(2);
+
+/// Bounds of what is kept meanwhile; beyond, all of it is dropped until the next keyframe.
+const MAX_BACKLOG_FRAMES: usize = 64;
+const MAX_BACKLOG_BYTES: usize = 1024 * 1024;
+
+/// After so many failures in a row, keyframes are asked for less and less often: every 16 s in the end.
+const MAX_FAILURE_DOUBLINGS: u32 = 5;
+
+/// What a track has decoded.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct VideoFigures {
+    /// Frames that arrived, and their bytes.
+    pub(crate) received: RateMeter,
+    /// Pictures that came out of the decoder.
+    pub(crate) decoded: RateMeter,
+    /// Frames that arrived and were not decoded.
+    pub(crate) dropped: u64,
+    pub(crate) codec: Option<String>,
+    pub(crate) size: Option<(u32, u32)>,
+    pub(crate) layer: Option<LayerNumber>,
+    /// When the last picture came out.
+    pub(crate) last_picture: Option<Timestamp>,
+}
+
+/// A video track of somebody else.
+pub(crate) struct RemoteVideo(Rc<State>);
+
+struct State {
+    track: TrackRef,
+    client: Client,
+    painter: Painter,
+    picture: Rc<Picture>,
+    decoder: RefCell<Option<PictureDecoder>>,
+    tracker: RefCell<DependencyTracker>,
+    spatial: Cell<u8>,
+    backlog: RefCell<Backlog>,
+    figures: RefCell<VideoFigures>,
+    /// Decoders that failed since the last picture.
+    failures: Cell<u32>,
+    keyframe_requested: Cell<Option<Timestamp>>,
+    /// Told of the first picture and of every first one after a pause.
+    on_picture: Box<dyn Fn()>,
+}
+
+#[derive(Default)]
+struct Backlog {
+    frames: VecDeque<Frame>,
+    bytes: usize,
+    until: Timestamp,
+}
+
+impl RemoteVideo {
+    /// A track that was not seen before. `on_picture` is called for every decoded picture.
+    pub(crate) fn new(track: TrackRef, client: Client, painter: Painter, on_picture: impl Fn() + 'static) -> Self {
+        let backlog = Backlog {
+            until: WebClock::now() + BACKLOG_TIME,
+            ..Backlog::default()
+        };
+        Self(Rc::new(State {
+            track,
+            client,
+            painter,
+            picture: Rc::default(),
+            decoder: RefCell::default(),
+            tracker: RefCell::default(),
+            spatial: Cell::new(0),
+            backlog: RefCell::new(backlog),
+            figures: RefCell::default(),
+            failures: Cell::new(0),
+            keyframe_requested: Cell::default(),
+            on_picture: Box::new(on_picture),
+        }))
+    }
+
+    /// Takes a frame as it arrives.
+    pub(crate) fn take(&self, frame: Frame, now: Timestamp) {
+        let state = &self.0;
+        state.note(&frame, now);
+        if state.picture.has_canvas() {
+            state.decode(&frame, now);
+        } else {
+            state.backlog.borrow_mut().keep(frame, now);
+        }
+    }
+
+    /// Draws on this canvas from now on, or nowhere.
+    pub(crate) fn set_canvas(&self, canvas: Option<HtmlCanvasElement>, now: Timestamp) {
+        let state = &self.0;
+        if canvas.as_ref().is_some_and(|canvas| state.picture.is_on(canvas)) {
+            return;
+        }
+        let was_seen = state.picture.has_canvas();
+        state.picture.set_canvas(canvas);
+        match (was_seen, state.picture.has_canvas()) {
+            (false, true) => state.resume(now),
+            (true, false) => state.pause(now),
+            _ => {}
+        }
+    }
+
+    pub(crate) fn figures(&self) -> VideoFigures {
+        self.0.figures.borrow().clone()
+    }
+
+    pub(crate) fn last_picture(&self) -> Option<Timestamp> {
+        self.0.figures.borrow().last_picture
+    }
+}
+
+impl Backlog {
+    fn keep(&mut self, frame: Frame, now: Timestamp) {
+        if frame.header.keyframe || now > self.until {
+            self.frames.clear();
+            self.bytes = 0;
+        }
+        // Without its keyframe nothing that follows is of use.
+        if now > self.until || (self.frames.is_empty() && !frame.header.keyframe) {
+            return;
+        }
+        self.bytes += frame.payload.len();
+        self.frames.push_back(frame);
+        if self.frames.len() > MAX_BACKLOG_FRAMES || self.bytes > MAX_BACKLOG_BYTES {
+            self.frames.clear();
+            self.bytes = 0;
+        }
+    }
+}
+
+impl State {
+    fn note(&self, frame: &Frame, now: Timestamp) {
+        let mut figures = self.figures.borrow_mut();
+        figures.received.add(frame.payload.len(), now);
+        figures.layer = Some(LayerNumber {
+            spatial: frame.header.spatial,
+            temporal: frame.header.temporal,
+        });
+        if let Some(decoder) = &frame.decoder {
+            figures.codec = Some(decoder.codec.clone());
+        }
+    }
+
+    /// Somebody looks: decodes what was kept, or asks for a picture.
+    fn resume(self: &Rc<Self>, now: Timestamp) {
+        let kept = std::mem::take(&mut *self.backlog.borrow_mut());
+        if kept.frames.is_empty() {
+            self.request_keyframe(now);
+        }
+        for frame in &kept.frames {
+            self.decode(frame, now);
+        }
+    }
+
+    /// Nobody looks any more. What comes next is kept for a moment: a page that rearranges its tiles takes
+    /// canvases away and gives new ones.
+    fn pause(&self, now: Timestamp) {
+        self.start_over();
+        self.backlog.borrow_mut().until = now + BACKLOG_TIME;
+    }
+
+    /// Only a keyframe can be decoded next.
+    fn start_over(&self) {
+        self.decoder.take();
+        self.tracker.borrow_mut().reset();
+    }
+
+    fn decode(self: &Rc<Self>, frame: &Frame, now: Timestamp) {
+        if self.decoder.borrow().as_ref().is_some_and(PictureDecoder::has_failed) {
+            self.start_over();
+        }
+        if !self.is_wanted(frame, now) || !self.prepare_decoder(frame) {
+            self.figures.borrow_mut().dropped += 1;
+            return;
+        }
+        let header = &frame.header;
+        self.tracker.borrow_mut().pass(header.sequence, header.keyframe);
+        let decoded = self.decoder.borrow().as_ref().map(|decoder| decoder.decode(frame));
+        if let Some(Err(_)) = decoded {
+            self.fail(now);
+        }
+    }
+
+    /// Whether the frame can be decoded, and the decoder has room for it.
+    fn is_wanted(&self, frame: &Frame, now: Timestamp) -> bool {
+        let header = &frame.header;
+        if header.keyframe {
+            self.spatial.set(header.spatial);
+            return true;
+        }
+        let decodable = header.spatial == self.spatial.get()
+            && self.tracker.borrow().is_decodable(
+                header.sequence,
+                header.keyframe,
+                header.reference_distance,
+            );
+        // A missing enhancement heals with the next base frame.
+        if !decodable && header.temporal == 0 {
+            self.request_keyframe(now);
+        }
+        let waiting = self.decoder.borrow().as_ref().map_or(0, PictureDecoder::queue_size);
+        if waiting > STUCK_DECODER {
+            self.start_over();
+            self.request_keyframe(now);
+            return false;
+        }
+        decodable && (waiting <= SLOW_DECODER || header.temporal == 0)
+    }
+
+    /// Sees to it that there is a decoder for the frame. False: it cannot be decoded.
+    fn prepare_decoder(self: &Rc<Self>, frame: &Frame) -> bool {
+        let current = self.decoder.borrow().as_ref().map(|decoder| decoder.config().clone());
+        let config = match (&frame.decoder, current) {
+            (None, Some(_)) => return true,
+            (Some(config), Some(current)) if *config == current => return true,
+            (Some(config), _) if frame.header.keyframe => config,
+            (Some(_), Some(_)) => return true,
+            _ => return false,
+        };
+        match self.open_decoder(config) {
+            Ok(decoder) => {
+                self.decoder.replace(Some(decoder));
+                true
+            }
+            Err(_) => {
+                self.fail(WebClock::now());
+                false
+            }
+        }
+    }
+
+    fn open_decoder(self: &Rc<Self>, config: &DecoderConfig) -> Result<PictureDecoder, wasm_bindgen::JsValue> {
+        let (output, failure) = (Rc::downgrade(self), Rc::downgrade(self));
+        PictureDecoder::open(
+            config,
+            move |frame| with(&output, |state| state.show(frame)),
+            move || with(&failure, |state| state.fail(WebClock::now())),
+        )
+    }
+
+    fn show(&self, frame: Guard<VideoFrame>) {
+        let now = WebClock::now();
+        self.failures.set(0);
+        {
+            let mut figures = self.figures.borrow_mut();
+            figures.decoded.add(0, now);
+            figures.size = Some((frame.display_width(), frame.display_height()));
+            figures.last_picture = Some(now);
+        }
+        self.painter.show(&self.picture, frame);
+        (self.on_picture)();
+    }
+
+    /// The decoder can go on no more. It is dropped with the next frame, not here: this may be its own
+    /// callback.
+    fn fail(&self, now: Timestamp) {
+        self.failures.set(self.failures.get().saturating_add(1));
+        self.tracker.borrow_mut().reset();
+        self.request_keyframe(now);
+    }
+
+    fn request_keyframe(&self, now: Timestamp) {
+        let doublings = self.failures.get().saturating_sub(1).min(MAX_FAILURE_DOUBLINGS);
+        let interval = KEYFRAME_REQUEST_INTERVAL * 2_u32.pow(doublings);
+        let too_soon = self
+            .keyframe_requested
+            .get()
+            .is_some_and(|requested| now.since(requested) < interval);
+        if !too_soon {
+            self.keyframe_requested.set(Some(now));
+            // A client that has ended needs no picture.
+            self.client.request_keyframe(self.track, self.spatial.get()).ok();
+        }
+    }
+}
+
+fn with(state: &Weak<State>, action: impl FnOnce(&State)) {
+    if let Some(state) = state.upgrade() {
+        action(&state);
+    }
+}

@@ -1,0 +1,189 @@
+//! A configured encoder for pictures (W3C WebCodecs §6): choosing a codec that this browser has, and
+//! turning its output into frames.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use videocall_types::DecoderConfig;
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{
+    CodecState, EncodedVideoChunk, EncodedVideoChunkMetadata, EncodedVideoChunkType, LatencyMode,
+    VideoDecoderConfig, VideoEncoder, VideoEncoderConfig, VideoEncoderEncodeOptions,
+    VideoEncoderInit, VideoEncoderSupport, VideoFrame,
+};
+
+use super::js;
+use crate::media::parameters::{SCALABILITY_MODES, VIDEO_CODECS, VideoParameters};
+
+/// What an encoder was opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Encoding {
+    pub(super) codec: &'static str,
+    pub(super) mode: Option<&'static str>,
+    pub(super) width: u32,
+    pub(super) height: u32,
+}
+
+/// A picture as it comes out.
+pub(super) struct EncodedPicture {
+    /// As on the picture that went in, microseconds.
+    pub(super) stamp_us: i64,
+    pub(super) duration_us: u32,
+    pub(super) keyframe: bool,
+    pub(super) temporal: u8,
+    /// Present when it has changed.
+    pub(super) decoder: Option<DecoderConfig>,
+    pub(super) payload: Bytes,
+}
+
+/// An encoder that is closed when it is dropped.
+pub(super) struct PictureEncoder {
+    encoder: VideoEncoder,
+    encoding: Encoding,
+    failed: Rc<Cell<bool>>,
+    _output: Closure<dyn FnMut(EncodedVideoChunk, JsValue)>,
+    _error: Closure<dyn FnMut(JsValue)>,
+}
+
+impl PictureEncoder {
+    /// Finds an encoding for pictures of this size.
+    pub(super) async fn choose(
+        parameters: &VideoParameters,
+        (width, height): (u32, u32),
+    ) -> Option<Encoding> {
+        for codec in VIDEO_CODECS {
+            for mode in SCALABILITY_MODES {
+                let encoding = Encoding { codec, mode, width, height };
+                if is_supported(&configuration(parameters, &encoding)).await {
+                    return Some(encoding);
+                }
+            }
+        }
+        None
+    }
+
+    /// Opens an encoder; `output` gets every picture.
+    pub(super) fn open(
+        parameters: &VideoParameters,
+        encoding: Encoding,
+        output: impl Fn(EncodedPicture) + 'static,
+    ) -> Result<Self, JsValue> {
+        let failed = Rc::new(Cell::new(false));
+        let on_output = Closure::<dyn FnMut(EncodedVideoChunk, JsValue)>::new(move |chunk, metadata| {
+            if let Some(picture) = picture(&chunk, &metadata, &encoding) {
+                output(picture);
+            }
+        });
+        let on_error = Closure::<dyn FnMut(JsValue)>::new({
+            let failed = failed.clone();
+            move |error| {
+                tracing::warn!(error = js::describe(&error), "video encoder failed");
+                failed.set(true);
+            }
+        });
+        let init = VideoEncoderInit::new(
+            on_error.as_ref().unchecked_ref(),
+            on_output.as_ref().unchecked_ref(),
+        );
+        let encoder = VideoEncoder::new(&init)?;
+        encoder.configure(&configuration(parameters, &encoding))?;
+        Ok(Self {
+            encoder,
+            encoding,
+            failed,
+            _output: on_output,
+            _error: on_error,
+        })
+    }
+
+    pub(super) fn encoding(&self) -> &Encoding {
+        &self.encoding
+    }
+
+    /// It has reported an error and encodes no more.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.get() || self.encoder.state() == CodecState::Closed
+    }
+
+    /// Pictures that were given and did not come out.
+    pub(super) fn queue_size(&self) -> u32 {
+        self.encoder.encode_queue_size()
+    }
+
+    /// Encodes a picture, scaled to the size of the encoding.
+    pub(super) fn encode(&self, picture: &VideoFrame, keyframe: bool) -> Result<(), JsValue> {
+        let options = VideoEncoderEncodeOptions::new();
+        options.set_key_frame(keyframe);
+        self.encoder.encode_with_options(picture, &options)
+    }
+}
+
+impl Drop for PictureEncoder {
+    fn drop(&mut self) {
+        if self.encoder.state() != CodecState::Closed {
+            self.encoder.close().ok();
+        }
+    }
+}
+
+async fn is_supported(configuration: &VideoEncoderConfig) -> bool {
+    JsFuture::from(VideoEncoder::is_config_supported(configuration))
+        .await
+        .is_ok_and(|support: VideoEncoderSupport| support.get_supported().unwrap_or(false))
+}
+
+fn configuration(parameters: &VideoParameters, encoding: &Encoding) -> VideoEncoderConfig {
+    let Encoding { codec, mode, width, height } = *encoding;
+    let configuration = VideoEncoderConfig::new(codec, height, width);
+    configuration.set_bitrate(parameters.bitrate_for(width, height));
+    configuration.set_framerate(f64::from(parameters.frames_per_second));
+    configuration.set_latency_mode(LatencyMode::Realtime);
+    configuration.set_content_hint(parameters.content_hint);
+    if let Some(mode) = mode {
+        configuration.set_scalability_mode(mode);
+    }
+    configuration
+}
+
+fn picture(chunk: &EncodedVideoChunk, metadata: &JsValue, encoding: &Encoding) -> Option<EncodedPicture> {
+    let mut payload = vec![0; chunk.byte_length() as usize];
+    chunk.copy_to_with_u8_slice(&mut payload).ok()?;
+    let metadata: Option<&EncodedVideoChunkMetadata> =
+        metadata.is_object().then(|| metadata.unchecked_ref());
+    let temporal = metadata
+        .and_then(EncodedVideoChunkMetadata::get_svc)
+        .and_then(|svc| svc.get_temporal_layer_id())
+        .unwrap_or(0);
+    Some(EncodedPicture {
+        stamp_us: chunk.timestamp() as i64,
+        duration_us: chunk.duration().unwrap_or(0.0) as u32,
+        keyframe: chunk.type_() == EncodedVideoChunkType::Key,
+        temporal: u8::try_from(temporal).unwrap_or(0),
+        decoder: metadata
+            .and_then(EncodedVideoChunkMetadata::get_decoder_config)
+            .map(|config| decoder_config(&config, encoding)),
+        payload: payload.into(),
+    })
+}
+
+fn decoder_config(config: &VideoDecoderConfig, encoding: &Encoding) -> DecoderConfig {
+    let description = config.get_description().map(|description| {
+        // A buffer, or a view of one.
+        let bytes = match description.dyn_ref::<js_sys::Uint8Array>() {
+            Some(view) => view.to_vec(),
+            None => js_sys::Uint8Array::new(&description).to_vec(),
+        };
+        Bytes::from(bytes)
+    });
+    DecoderConfig {
+        codec: config.get_codec(),
+        width: config.get_coded_width().unwrap_or(encoding.width),
+        height: config.get_coded_height().unwrap_or(encoding.height),
+        sample_rate: 0,
+        channels: 0,
+        description: description.unwrap_or_default(),
+    }
+}
