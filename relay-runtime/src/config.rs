@@ -85,23 +85,21 @@ fn with_file(mut command: Command, path: &Path) -> anyhow::Result<Command> {
         .with_context(|| format!("the file of settings {} is not TOML", path.display()))?;
     for (name, value) in table {
         let known = |arg: &&Arg| arg.get_long() == Some(name.as_str()) && name != "config";
-        let Some(id) = command
-            .get_arguments()
-            .find(known)
-            .map(|arg| arg.get_id().clone())
-        else {
+        let Some(arg) = command.get_arguments().find(known) else {
             bail!(
                 "{}: there is no setting named {name}; --help lists them",
                 path.display()
             );
         };
+        let (id, many) = (
+            arg.get_id().clone(),
+            matches!(arg.get_action(), ArgAction::Append),
+        );
         let values = texts(value)
-            .with_context(|| format!("{}: the value of {name} is not a plain one", path.display()))?;
-        command = command.mut_arg(id, |arg| {
-            arg.default_values(values)
-                .hide_default_value(true)
-                .required(false)
-        });
+            .ok()
+            .filter(|values| many || values.len() == 1)
+            .with_context(|| format!("{}: {name} takes another kind of value", path.display()))?;
+        command = command.mut_arg(id, |arg| arg.default_values(values).required(false));
     }
     Ok(command)
 }

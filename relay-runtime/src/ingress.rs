@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use relay_core::Member;
-use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use videocall_types::api::TransportKind;
 use videocall_types::limits::{MAX_CONTROL_BYTES, MAX_FRAME_BYTES};
 use videocall_types::{ClientMessage, CloseCode, Closing, Hello, StreamError, Timestamp, is_frame};
@@ -31,7 +31,8 @@ pub struct Ingress {
     heard_at: AtomicU64,
     control_rate: Mutex<ControlRate>,
     seat: OnceLock<Seat>,
-    seated: Notify,
+    /// Cancelled once there is a seat.
+    seated: CancellationToken,
 }
 
 /// A place in a meeting.
@@ -57,7 +58,7 @@ impl Ingress {
             peer,
             meters,
             seat: OnceLock::new(),
-            seated: Notify::new(),
+            seated: CancellationToken::new(),
         }
     }
 
@@ -143,9 +144,10 @@ impl Ingress {
         self.seat.get()
     }
 
-    /// Ready once the connection has a seat.
-    pub(crate) async fn seated(&self) {
-        self.seated.notified().await;
+    /// Ready once the peer is in a meeting. Before, it may send nothing but its Hello, and a carrier
+    /// need not read anything else.
+    pub async fn seated(&self) {
+        self.seated.cancelled().await;
     }
 
     pub(crate) fn heard_at(&self) -> Timestamp {
@@ -166,7 +168,7 @@ impl Ingress {
             taken.is_ok(),
             "packets of one connection arrive one after the other"
         );
-        self.seated.notify_one();
+        self.seated.cancel();
         Ok(())
     }
 }

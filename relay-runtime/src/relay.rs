@@ -106,6 +106,11 @@ impl Relay {
         &self.meetings.limits
     }
 
+    /// Sessions that this relay takes at most.
+    pub fn max_sessions(&self) -> usize {
+        self.settings.max_sessions
+    }
+
     /// Sessions connected now.
     pub fn session_count(&self) -> usize {
         self.seats.taken()

@@ -12,6 +12,8 @@ use rand::Rng as _;
 use videocall_types::token::{Claims, TokenUse};
 use videocall_types::{CloseCode, Closing, MeetingId, SessionId, UserName};
 
+use crate::write_private;
+
 /// Bytes of a signing secret at least: the output of SHA-256 (RFC 7518 §3.2).
 const MIN_SECRET_BYTES: usize = 32;
 
@@ -51,23 +53,6 @@ impl TokenSecret {
         rand::rng().fill_bytes(&mut bytes);
         Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
     }
-}
-
-/// Writes a file that only its owner may read, whole or not at all.
-///
-/// # Errors
-/// When the folder is not writable.
-pub(crate) fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    use std::io::Write as _;
-    let draft = path.with_extension("new");
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&draft)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(draft, path)
 }
 
 impl FromStr for TokenSecret {

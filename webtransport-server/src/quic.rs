@@ -1,0 +1,115 @@
+//! QUIC as media needs it. Every setting that is not quinn's default has its reason here.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use socket2::{Domain, Protocol, Socket, Type};
+use videocall_types::limits::{LIVENESS, MAX_SPATIAL_LAYERS, MAX_TRACKS};
+use wtransport::config::QuicTransportConfig;
+use wtransport::quinn::{Connection, IdleTimeout, VarInt};
+use wtransport::{Identity, ServerConfig};
+
+/// Streams of one client that are read at a time: each layer of each track on one.
+pub(crate) const MAX_MEDIA_STREAMS: usize = MAX_TRACKS * MAX_SPATIAL_LAYERS as usize;
+
+/// What the kernel is asked to hold for the one socket of all clients. A keyframe to fifty receivers
+/// is 1.5 MB within a millisecond; the usual 208 KiB would lose most of it.
+const SOCKET_BUFFER_BYTES: usize = 8 * 1024 * 1024;
+
+/// The least that a connection takes from its outbox in advance: what a slow path needs to stay busy.
+const MIN_SEND_WINDOW: u64 = 64 * 1024;
+
+/// The most that a connection takes from its outbox in advance: 40 Mbit/s at 200 ms.
+const MAX_SEND_WINDOW: u64 = 1024 * 1024;
+
+/// The window before anything is known of the path: a first keyframe fits.
+const INITIAL_SEND_WINDOW: u64 = 256 * 1024;
+
+/// The settings of QUIC for these clients and this certificate.
+pub(crate) fn server_config(socket: UdpSocket, identity: Identity) -> ServerConfig {
+    ServerConfig::builder()
+        .with_bind_socket(socket)
+        .with_custom_transport(identity, transport())
+        .build()
+}
+
+/// The same for a socket that is already in use.
+pub(crate) fn reloaded(identity: Identity) -> ServerConfig {
+    ServerConfig::builder()
+        .with_bind_default(0)
+        .with_custom_transport(identity, transport())
+        .build()
+}
+
+fn transport() -> QuicTransportConfig {
+    let mut config = QuicTransportConfig::default();
+    config
+        // HTTP/3 needs three of its own; a sender that reopens every layer at once briefly has two
+        // streams per layer.
+        .max_concurrent_uni_streams(VarInt::from_u32(3 + 2 * MAX_MEDIA_STREAMS as u32))
+        // The session itself and its control stream; the rest is for refused attempts.
+        .max_concurrent_bidi_streams(VarInt::from_u32(8))
+        // Both ends take the same silence for death, on every carrier.
+        .max_idle_timeout(IdleTimeout::try_from(LIVENESS).ok())
+        // Its answer shows that a page lives whose timers the browser holds back.
+        .keep_alive_interval(Some(LIVENESS / 4))
+        // Before the first measurement a lost packet is repeated after three times this; calls are
+        // rarely between continents, and QUIC's 333 ms would show as a second of black.
+        .initial_rtt(Duration::from_millis(100))
+        // One stream may carry a whole keyframe within one round trip; together no more than the
+        // largest allowed frame, so that a client that is not read costs a bounded amount.
+        .stream_receive_window(VarInt::from_u32(1024 * 1024))
+        .receive_window(VarInt::from_u32(4 * 1024 * 1024))
+        // What is written can no longer be dropped or overtaken: keep it in the outbox instead. It
+        // follows the congestion window, see `tune`.
+        .send_window(INITIAL_SEND_WINDOW)
+        // Frames are whole or worthless: finish the one that was begun before the next of the same
+        // urgency.
+        .send_fairness(false)
+        // Voices wait in the outbox, which drops the oldest; here is room for one round trip of ten.
+        .datagram_send_buffer_size(32 * 1024)
+        .datagram_receive_buffer_size(Some(64 * 1024));
+    config
+}
+
+/// Lets a connection take half a congestion window more than is on its way, so that it never idles
+/// and never queues more than half a round trip.
+pub(crate) fn tune(connection: &Connection) {
+    let in_flight = connection.stats().path.cwnd;
+    let window = (in_flight + in_flight / 2).clamp(MIN_SEND_WINDOW, MAX_SEND_WINDOW);
+    connection.set_send_window(window);
+}
+
+/// The socket of all clients.
+pub(crate) fn socket(bind: SocketAddr) -> anyhow::Result<UdpSocket> {
+    let open = || -> std::io::Result<Socket> {
+        let socket = Socket::new(Domain::for_address(bind), Type::DGRAM, Some(Protocol::UDP))?;
+        if bind.is_ipv6() {
+            socket.set_only_v6(false)?;
+        }
+        socket.bind(&bind.into())?;
+        Ok(socket)
+    };
+    let socket =
+        open().with_context(|| format!("cannot listen on UDP {bind}; choose another address or port"))?;
+    enlarge(&socket);
+    Ok(socket.into())
+}
+
+/// The kernel gives what its own limit allows; less is worth a hint, not an error.
+fn enlarge(socket: &Socket) {
+    let _receive = socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
+    let _send = socket.set_send_buffer_size(SOCKET_BUFFER_BYTES);
+    let granted = socket
+        .send_buffer_size()
+        .unwrap_or(0)
+        .min(socket.recv_buffer_size().unwrap_or(0));
+    if granted < SOCKET_BUFFER_BYTES {
+        tracing::info!(
+            granted,
+            wanted = SOCKET_BUFFER_BYTES,
+            "the kernel limits UDP buffers; for many receivers raise net.core.rmem_max and wmem_max"
+        );
+    }
+}

@@ -1,0 +1,207 @@
+//! Accepts connections and gives each to the session driver; keeps certificate and address known.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use relay_runtime::{Relay, RelayDirectory};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{interval, timeout};
+use videocall_types::api::{RelayEndpoint, TransportKind};
+use videocall_types::limits::HANDSHAKE_TIMEOUT;
+use wtransport::endpoint::IncomingSession;
+use wtransport::endpoint::endpoint_side::Server;
+use wtransport::{Connection, Endpoint, VarInt};
+
+use crate::carrier::WebTransportCarrier;
+use crate::certificate::{LOOK_INTERVAL, Offer, OwnCertificates, Source};
+use crate::config::{WebTransportSettings, host_of};
+use crate::{PATH, quic};
+
+/// Connections beyond the sessions that the relay takes, so that those above its limit are told so
+/// instead of being left without an answer.
+const SPARE_CONNECTIONS: usize = 256;
+
+/// How long the last packets of closed connections may take to leave.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A relay's WebTransport side, bound to its address.
+pub struct WebTransportServer {
+    endpoint: Arc<Endpoint<Server>>,
+    source: Source,
+    offer: Offer,
+    url: String,
+}
+
+impl WebTransportServer {
+    /// Takes the address and finds or makes the certificate.
+    ///
+    /// # Errors
+    /// When the address is taken or the certificate cannot be had.
+    pub async fn bind(
+        bind: SocketAddr,
+        settings: &WebTransportSettings,
+        data_dir: &Path,
+    ) -> anyhow::Result<Self> {
+        let mut source = source(settings, data_dir);
+        let offer = source.look().await?.context("there is no certificate")?;
+        let socket = quic::socket(bind)?;
+        let config = quic::server_config(socket, offer.identity.clone_identity());
+        let endpoint = Endpoint::server(config).context("QUIC cannot be started")?;
+        let address = endpoint.local_addr().context("the socket has no address")?;
+        let url = match &settings.public_url {
+            Some(url) => url.clone(),
+            None => format!("https://{}{PATH}", reachable(address)),
+        };
+        Ok(Self {
+            endpoint: Arc::new(endpoint),
+            source,
+            offer,
+            url,
+        })
+    }
+
+    /// The address it listens on.
+    ///
+    /// # Errors
+    /// When the operating system does not tell.
+    pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.endpoint.local_addr()
+    }
+
+    /// Serves until the relay has drained.
+    pub async fn serve(self, relay: Arc<Relay>) {
+        tracing::info!(url = self.url, "serving WebTransport");
+        let Self {
+            endpoint,
+            source,
+            offer,
+            url,
+        } = self;
+        let renewing = Renewing {
+            endpoint: endpoint.clone(),
+            url,
+        };
+        renewing.announce(offer.hashes, relay.directory());
+        tokio::select! {
+            () = accept(&endpoint, &relay) => {}
+            () = renewing.run(source, &relay) => {}
+            () = relay.drained() => {}
+        }
+        endpoint.close(VarInt::from_u32(0), b"the server has stopped");
+        let _some_peers_are_silent = timeout(FAREWELL_TIMEOUT, endpoint.wait_idle()).await;
+    }
+}
+
+fn source(settings: &WebTransportSettings, data_dir: &Path) -> Source {
+    if let (Some(certificate), Some(key)) = (&settings.certificate, &settings.key) {
+        return Source::Files {
+            certificate: certificate.clone(),
+            key: key.clone(),
+            read_at: None,
+        };
+    }
+    let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
+    names.extend(
+        settings
+            .public_url
+            .as_deref()
+            .and_then(host_of)
+            .map(str::to_owned),
+    );
+    names.extend(settings.certificate_name.iter().cloned());
+    names.sort();
+    names.dedup();
+    Source::Own(OwnCertificates::new(data_dir, names))
+}
+
+/// Where a client on this machine finds a server that listens on all addresses.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// Never waits for anything of a single connection: whoever is slow keeps nobody else waiting.
+async fn accept(endpoint: &Endpoint<Server>, relay: &Arc<Relay>) {
+    let places = Arc::new(Semaphore::new(relay.max_sessions() + SPARE_CONNECTIONS));
+    loop {
+        let incoming = endpoint.accept().await;
+        match places.clone().try_acquire_owned() {
+            Ok(place) => {
+                tokio::spawn(converse(incoming, relay.clone(), place));
+            }
+            Err(_) => {
+                tracing::warn!(peer = %incoming.remote_address(), "too many connections; refused");
+                incoming.refuse();
+            }
+        }
+    }
+}
+
+async fn converse(incoming: IncomingSession, relay: Arc<Relay>, _place: OwnedSemaphorePermit) {
+    match timeout(HANDSHAKE_TIMEOUT, handshake(incoming)).await {
+        Ok(Ok(Some(connection))) => relay.serve(WebTransportCarrier::new(connection)).await,
+        Ok(Ok(None)) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "a handshake failed"),
+        Err(_) => tracing::debug!("a handshake took too long"),
+    }
+}
+
+async fn handshake(
+    incoming: IncomingSession,
+) -> Result<Option<Connection>, wtransport::error::ConnectionError> {
+    let request = incoming.await?;
+    let path = request.path().split('?').next().unwrap_or_default();
+    if path != PATH {
+        tracing::debug!(path, "a session was asked for on another path");
+        request.not_found().await;
+        return Ok(None);
+    }
+    request.accept().await.map(Some)
+}
+
+/// Keeps the certificate fresh and the directory true.
+struct Renewing {
+    endpoint: Arc<Endpoint<Server>>,
+    url: String,
+}
+
+impl Renewing {
+    async fn run(&self, mut source: Source, relay: &Relay) {
+        let mut looks = interval(LOOK_INTERVAL);
+        loop {
+            looks.tick().await;
+            match source.look().await {
+                Ok(Some(offer)) => self.take(offer, relay.directory()),
+                Ok(None) => {}
+                Err(error) => tracing::error!("the certificate cannot be renewed: {error:#}"),
+            }
+        }
+    }
+
+    /// New handshakes see the new certificate; open connections go on with the old one.
+    fn take(&self, offer: Offer, directory: &RelayDirectory) {
+        let config = quic::reloaded(offer.identity);
+        match self.endpoint.reload_config(config, false) {
+            Ok(()) => {
+                tracing::info!(hashes = ?offer.hashes, "the certificate is renewed");
+                self.announce(offer.hashes, directory);
+            }
+            Err(error) => tracing::error!(%error, "the new certificate cannot be used"),
+        }
+    }
+
+    fn announce(&self, certificate_hashes: Vec<String>, directory: &RelayDirectory) {
+        directory.register(RelayEndpoint {
+            transport: TransportKind::WebTransport,
+            url: self.url.clone(),
+            certificate_hashes,
+        });
+    }
+}
