@@ -70,7 +70,8 @@ proptest! {
         });
         let events = decode(&client_bytes(messages), chunk).expect("within limits");
         let packets: Vec<_> = events.iter().filter(|event| matches!(event, Event::Packet(_))).collect();
-        prop_assert_eq!(packets, vec![&Event::Packet(packet.into())]);
+        let expected = Event::Packet(packet.into());
+        prop_assert_eq!(packets, vec![&expected]);
         let pings = events.iter().filter(|event| matches!(event, Event::Ping(p) if p == "between")).count();
         prop_assert_eq!(pings, events.len() - 1);
     }

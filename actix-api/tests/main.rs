@@ -1,0 +1,7 @@
+//! The server as its clients see it, on both databases.
+
+mod common;
+mod database;
+mod rest;
+mod ui;
+mod websocket;
