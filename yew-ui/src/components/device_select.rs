@@ -37,8 +37,14 @@ pub(crate) fn DeviceSelect(props: &DeviceSelectProps) -> Html {
     let onchange = props
         .onchoose
         .reform(|event: Event| event.target_unchecked_into::<HtmlSelectElement>().value());
+    // A device that was chosen another day may be gone.
+    let chosen = props
+        .devices
+        .iter()
+        .position(|device| props.chosen.as_ref() == Some(&device.id))
+        .unwrap_or_default();
     let option = |(index, device): (usize, &Device)| {
-        let selected = props.chosen.as_ref() == Some(&device.id);
+        let selected = index == chosen;
         let name = if device.label.is_empty() {
             unnamed(index + 1)
         } else {

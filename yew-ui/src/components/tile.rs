@@ -60,7 +60,7 @@ pub(super) fn StandIn(props: &StandInProps) -> Html {
     }
     let waiting = props.state == PictureState::Waiting;
     html! {
-        <div class="absolute inset-0 flex flex-col items-center justify-center gap-3 bg-tile">
+        <div class="absolute inset-0 flex flex-col items-center justify-center gap-3 bg-tile [@container(max-height:110px)]:pb-5">
             <span class={classes!(waiting.then_some("animate-breathe"))}>
                 <Avatar name={props.name.clone()} class="size-[clamp(2.25rem,32cqmin,7rem)] text-[clamp(0.875rem,12cqmin,2.5rem)]" />
             </span>

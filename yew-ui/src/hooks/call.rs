@@ -62,7 +62,8 @@ impl Reducible for CallState {
 /// Starts a call and follows it until the component goes.
 #[hook]
 pub(crate) fn use_call(address: &MeetingAddress, start: &CallStart) -> CallHandle {
-    let state = use_reducer_eq(CallState::default);
+    let (microphone, camera) = (start.microphone, start.camera);
+    let state = use_reducer_eq(move || CallState::starting(microphone, camera));
     let started = use_memo((), |()| {
         let (call, events) = Call::start(options(address, start));
         (call, std::cell::Cell::new(Some(events)))

@@ -10,7 +10,7 @@ use crate::components::{
     CallHeader, Controls, DeviceKind, DeviceMenu, NoticeList, PeoplePanel, SharingBar, Solitude, Stage,
 };
 use crate::hooks::{CallHandle, CallStart, fault, use_call, use_devices, use_shortcuts, use_text};
-use crate::state::call::{Action, Announcement, Ending};
+use crate::state::call::{Action, Announcement, Ending, Phase};
 use crate::state::notice::{Device, Notice};
 use crate::state::route::{MeetingAddress, invitation_path};
 use crate::state::shortcut::Shortcut;
@@ -53,6 +53,7 @@ pub(super) fn CallPage(props: &CallPageProps) -> Html {
     let dismiss = dispatch(&handle, Action::Dismiss);
     // The click is what the browser waits for; the notice has served its purpose.
     let clicked = dismiss.reform(|_: MouseEvent| Notice::PlaybackBlocked);
+    let alone = state.people.is_empty() && state.connection.phase == Phase::Connected;
     let name: AttrValue = props.address.user.to_string().into();
     html! {
         <div class="flex h-dvh flex-col overflow-hidden" onclick={clicked}>
@@ -62,7 +63,7 @@ pub(super) fn CallPage(props: &CallPageProps) -> Html {
                 <div class="flex min-w-0 flex-1 px-2 pb-1 sm:px-3">
                     <Stage call={handle.call.clone()} name={name.clone()} state={handle.state.clone()} />
                 </div>
-                if state.people.is_empty() { <Solitude {link_copied} oncopy={copy} /> }
+                if alone && *open == Open::Nothing { <Solitude {link_copied} oncopy={copy} /> }
                 if state.own.screen { <SharingBar onstop={press.reform(|()| Shortcut::Screen)} /> }
                 <NoticeList notices={state.notices.iter().cloned().collect::<Vec<_>>()} ondismiss={dismiss} />
                 { panel(*open, &handle, &props.start, name, &press) }

@@ -177,6 +177,18 @@ pub enum Action {
 }
 
 impl CallState {
+    /// Before anything is known but what the person wants.
+    pub fn starting(microphone: bool, camera: bool) -> Self {
+        Self {
+            own: Own {
+                microphone,
+                camera,
+                ..Own::default()
+            },
+            ..Self::default()
+        }
+    }
+
     /// The state after a change.
     #[must_use]
     pub fn after(&self, action: Action) -> Self {

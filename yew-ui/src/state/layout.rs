@@ -8,8 +8,15 @@ pub const GAP: f64 = 8.0;
 /// The shape that cameras have and tiles are made for.
 const PICTURE_RATIO: f64 = 16.0 / 9.0;
 
+/// The shape down to which a taller tile counts as a larger one when grids are compared. Beyond a square, height
+/// only cuts off more of a camera's width.
+const COUNTED_RATIO: f64 = 1.0;
+
 /// How tall a tile may become where there is room below it (3:4): a face still fills it.
 const TALLEST_RATIO: f64 = 3.0 / 4.0;
+
+/// How tall one's own picture may become while nobody else is there (9:16): phones' cameras are as tall.
+const TALLEST_OWN_RATIO: f64 = 9.0 / 16.0;
 
 /// A measure of the stage.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -77,14 +84,21 @@ pub fn arrange(scene: Scene, stage: Size) -> Arrangement {
         height: stage.height,
     };
     if scene.cameras == 1 {
+        let cameras = place(1, whole, TALLEST_RATIO);
+        let other = cameras.first().copied().unwrap_or_default();
         return Arrangement {
-            cameras: place(1, whole, TALLEST_RATIO),
-            own: corner(stage),
+            cameras,
+            own: corner(stage, other),
             own_floats: true,
             ..Arrangement::default()
         };
     }
-    let mut cameras = place(scene.cameras + 1, whole, TALLEST_RATIO);
+    let tallest = if scene.cameras == 0 {
+        TALLEST_OWN_RATIO
+    } else {
+        TALLEST_RATIO
+    };
+    let mut cameras = place(scene.cameras + 1, whole, tallest);
     let own = cameras.pop().unwrap_or_default();
     Arrangement {
         cameras,
@@ -93,25 +107,25 @@ pub fn arrange(scene: Scene, stage: Size) -> Arrangement {
     }
 }
 
-/// The grid in which 16:9 tiles become largest; of equals, the one with the fewest empty places.
+/// The grid in which tiles between 16:9 and square become largest; of equals, the one with the fewest empty places.
 pub fn best_grid(count: usize, area: Size) -> Grid {
     let count = count.max(1);
     let mut best = Grid {
         columns: 1,
         rows: count,
     };
-    let mut best_width = 0.0;
+    let mut best_area = 0.0;
     for columns in 1..=count {
         let grid = Grid {
             columns,
             rows: count.div_ceil(columns),
         };
-        let cell = cell_of(grid, area);
-        let width = cell.width.min(cell.height * PICTURE_RATIO);
+        let tile = tile_of(cell_of(grid, area), COUNTED_RATIO);
+        let tile_area = tile.width * tile.height;
         let fuller = grid.columns * grid.rows < best.columns * best.rows;
-        if width > best_width + 0.5 || (width > best_width - 0.5 && fuller) {
+        if tile_area > best_area + 1.0 || (tile_area > best_area - 1.0 && fuller) {
             best = grid;
-            best_width = width;
+            best_area = tile_area;
         }
     }
     best
@@ -170,19 +184,19 @@ fn split(stage: Size) -> (Rect, Rect) {
     }
 }
 
-/// The lower right corner, small enough to leave the other's face free.
-fn corner(stage: Size) -> Rect {
+/// The lower right corner of the other's tile, small enough to leave their face free.
+fn corner(stage: Size, other: Rect) -> Rect {
     let (width, ratio) = if stage.width >= stage.height {
         ((stage.width * 0.2).clamp(132.0, 260.0), PICTURE_RATIO)
     } else {
         ((stage.width * 0.28).clamp(88.0, 180.0), TALLEST_RATIO)
     };
-    let width = width.min(stage.width / 2.0).min(stage.height / 2.0 * ratio);
+    let width = width.min(other.width / 2.0).min(other.height / 2.0 * ratio);
     let height = width / ratio;
     let margin = GAP * 1.5;
     Rect {
-        left: (stage.width - width - margin).max(0.0),
-        top: (stage.height - height - margin).max(0.0),
+        left: (other.left + other.width - width - margin).max(0.0),
+        top: (other.top + other.height - height - margin).max(0.0),
         width,
         height,
     }
@@ -234,6 +248,15 @@ fn place(count: usize, area: Rect, tallest: f64) -> Vec<Rect> {
             }
         })
         .collect()
+}
+
+/// The largest tile in a cell, no wider than a picture and no narrower for its height than `tallest`.
+fn tile_of(cell: Size, tallest: f64) -> Size {
+    let width = cell.width.min(cell.height * PICTURE_RATIO);
+    Size {
+        width,
+        height: cell.height.min(width / tallest),
+    }
 }
 
 fn cell_of(grid: Grid, area: Size) -> Size {
@@ -320,14 +343,14 @@ mod tests {
     fn no_grid_has_larger_tiles() {
         for stage in STAGES {
             for count in 1..=25 {
-                let width = |grid| {
-                    let cell = cell_of(grid, stage);
-                    cell.width.min(cell.height * PICTURE_RATIO)
+                let size = |grid| {
+                    let tile = tile_of(cell_of(grid, stage), COUNTED_RATIO);
+                    tile.width * tile.height
                 };
-                let best = width(best_grid(count, stage));
+                let best = size(best_grid(count, stage));
                 for columns in 1..=count {
                     let rows = count.div_ceil(columns);
-                    assert!(width(Grid { columns, rows }) <= best + 0.51);
+                    assert!(size(Grid { columns, rows }) <= best + 1.01);
                 }
             }
         }
@@ -350,6 +373,7 @@ mod tests {
             (25, wide, 5, 5),
             (2, tall, 1, 2),
             (3, tall, 1, 3),
+            (6, tall, 2, 3),
         ] {
             assert_eq!(
                 best_grid(count, stage),
@@ -362,7 +386,7 @@ mod tests {
     #[test]
     fn tiles_keep_a_shape_that_suits_faces() {
         for stage in STAGES {
-            for cameras in 0..=24 {
+            for cameras in 1..=24 {
                 for rect in all(&arrange(Scene { cameras, screens: 0 }, stage)) {
                     let ratio = rect.width / rect.height;
                     assert!(

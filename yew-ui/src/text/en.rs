@@ -15,12 +15,12 @@ pub(super) static TEXT: Text = Text {
         title: "Meet face to face",
         lead: "Choose a name and a meeting. Whoever opens the same meeting is in the same room.",
         name: "Your name",
-        name_hint: "Letters, digits, _ - and .",
+        name_hint: "Letters, digits, dots, hyphens, underscores",
         meeting: "Meeting",
-        meeting_hint: "Letters, digits, _ and -",
+        meeting_hint: "Letters, digits, hyphens, underscores",
         suggest: "New meeting",
         join: "Join",
-        footnote: "No account, no installation. Nothing is recorded.",
+        footnote: "No account and nothing to install.",
     },
     lobby: LobbyText {
         title: |meeting| format!("Ready to join {meeting}?"),
@@ -168,8 +168,8 @@ fn capital(text: &str) -> String {
 
 fn address_error(error: AddressError) -> String {
     let (what, allowed, error) = match error {
-        AddressError::Name(error) => ("name", "letters, digits, _ - and .", error),
-        AddressError::Meeting(error) => ("meeting", "letters, digits, _ and -", error),
+        AddressError::Name(error) => ("name", "letters, digits, dots, hyphens and underscores", error),
+        AddressError::Meeting(error) => ("meeting", "letters, digits, hyphens and underscores", error),
     };
     match error {
         IdError::Empty(_) => match what {
