@@ -1,6 +1,6 @@
 //! The REST interface on both databases.
 
-use actix_api::{DatabaseUrl, HttpSettings, JoinSettings};
+use actix_api::{HttpSettings, JoinSettings};
 use relay_runtime::TokenService;
 use reqwest::{Client, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -12,7 +12,9 @@ use crate::common::{Options, SECRET, TestServer};
 
 #[tokio::test]
 async fn meetings_on_sqlite() {
-    meetings_and_joins(None).await;
+    let server = TestServer::start(Options::default()).await;
+    meetings(&server).await;
+    joins(&server).await;
 }
 
 #[tokio::test]
@@ -20,7 +22,13 @@ async fn meetings_on_postgresql() {
     let cluster = tokio::task::spawn_blocking(Postgres::start)
         .await
         .expect("started");
-    meetings_and_joins(Some(cluster.url())).await;
+    let server = TestServer::start(Options {
+        database: Some(cluster.url()),
+        ..Options::default()
+    })
+    .await;
+    meetings(&server).await;
+    joins(&server).await;
     // A second start finds the tables as they are, and the meeting that was made.
     let server = TestServer::start(Options {
         database: Some(cluster.url()),
@@ -35,12 +43,7 @@ async fn meetings_on_postgresql() {
     assert_eq!(found.status(), StatusCode::OK);
 }
 
-async fn meetings_and_joins(database: Option<DatabaseUrl>) {
-    let server = TestServer::start(Options {
-        database,
-        ..Options::default()
-    })
-    .await;
+async fn meetings(server: &TestServer) {
     let client = Client::new();
     let meetings = server.url("/api/v1/meetings");
     let demo = format!("{meetings}/demo");
@@ -89,8 +92,11 @@ async fn meetings_and_joins(database: Option<DatabaseUrl>) {
         .await
         .expect("a meeting");
     assert_eq!(random.id.as_str().len(), 14, "{random:?}");
+}
 
-    let joined = join(&client, &server, "demo", &json!({"user_id": "alice"})).await;
+async fn joins(server: &TestServer) {
+    let client = Client::new();
+    let joined = join(&client, server, "demo", &json!({"user_id": "alice"})).await;
     assert_eq!(joined.relays.len(), 1);
     let claims = tokens()
         .verify(&joined.token, TokenUse::Join)
@@ -106,7 +112,7 @@ async fn meetings_and_joins(database: Option<DatabaseUrl>) {
 
     // A guest's link makes the meeting.
     let body = json!({"user_id": "bob.b", "display_name": " Bob Ä. "});
-    let joined = join(&client, &server, "new-one", &body).await;
+    let joined = join(&client, server, "new-one", &body).await;
     let claims = tokens()
         .verify(&joined.token, TokenUse::Join)
         .expect("our own token");
@@ -120,7 +126,7 @@ async fn meetings_and_joins(database: Option<DatabaseUrl>) {
 }
 
 #[tokio::test]
-async fn bad_requests_are_told_what_is_wrong() {
+async fn bad_ids_are_told_what_is_allowed() {
     let server = TestServer::start(Options::default()).await;
     let client = Client::new();
     let long = "x".repeat(65);
@@ -150,6 +156,12 @@ async fn bad_requests_are_told_what_is_wrong() {
         )
         .await;
     }
+}
+
+#[tokio::test]
+async fn bad_bodies_and_addresses_are_told_what_is_wrong() {
+    let server = TestServer::start(Options::default()).await;
+    let client = Client::new();
     let join = || client.post(server.url("/api/v1/meetings/demo/join"));
     let bad = StatusCode::BAD_REQUEST;
     refused(
@@ -213,18 +225,18 @@ async fn relays_are_listed_best_first() {
 
 #[tokio::test]
 async fn joins_are_limited_per_address() {
-    let join = JoinSettings {
+    let settings = JoinSettings {
         joins_per_minute: 3,
         ..JoinSettings::default()
     };
     let server = TestServer::start(Options {
-        join,
+        join: settings,
         ..Options::default()
     })
     .await;
     let client = Client::new();
     for _ in 0..3 {
-        super::rest::join(&client, &server, "demo", &json!({"user_id": "alice"})).await;
+        join(&client, &server, "demo", &json!({"user_id": "alice"})).await;
     }
     let request = client
         .post(server.url("/api/v1/meetings/demo/join"))
