@@ -5,17 +5,29 @@
 //! [`crate::ClientCore`].
 
 mod events;
+mod local;
+mod remote;
+mod roster;
 
-use std::rc::Rc;
-
-use web_sys::{HtmlCanvasElement, HtmlVideoElement, MediaStream};
+use std::rc::{Rc, Weak};
+use std::time::Duration;
 
 use videocall_types::TrackRef;
+use wasm_bindgen_futures::spawn_local;
+use web_sys::{HtmlCanvasElement, HtmlVideoElement, MediaStream};
 
-use crate::ClientConfig;
+use crate::core::{ConnectionState, Event};
 use crate::media::device_error::DeviceError;
 use crate::media::web::devices::DeviceChoice;
+use crate::media::web::js::{self, Listener};
+use crate::media::web::speaker::{Speaker, SpeakerEvent};
 use crate::stats::CallStats;
+use crate::transport::web::{WebClock, sleep};
+use crate::{Client, ClientConfig, EventStream};
+
+use events::EventQueue;
+use local::{Local, Start};
+use remote::Remote;
 
 pub use events::{CallEvent, CallEvents, LocalState, Notice, PictureState, RosterChange};
 
@@ -51,9 +63,27 @@ impl CallOptions {
     }
 }
 
+/// How often it is looked whether a picture has stalled.
+const REFRESH_INTERVAL: Duration = Duration::from_millis(500);
+
 /// A call. Clones are handles to the same one; when the last is dropped, the call is left.
 #[derive(Clone)]
-pub struct Call(Rc<()>);
+pub struct Call(Rc<Handle>);
+
+/// Leaves when nobody holds it any more.
+struct Handle(Rc<Inner>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
+struct Inner {
+    client: Client,
+    remote: Rc<Remote>,
+    local: Rc<Local>,
+}
 
 /// Two handles are equal when they belong to the same call.
 impl PartialEq for Call {
@@ -62,32 +92,59 @@ impl PartialEq for Call {
     }
 }
 
+impl std::fmt::Debug for Call {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Call").finish_non_exhaustive()
+    }
+}
+
 impl Call {
     /// Starts to connect and to capture, both at once. To be called while a click is handled, because
     /// browsers allow sound only then.
     pub fn start(options: CallOptions) -> (Self, CallEvents) {
-        let _ = options;
-        (Self(Rc::new(())), events::EventQueue::default().stream())
+        let (client, client_events) = Client::start(options.client);
+        let queue = EventQueue::default();
+        let speaker_events = {
+            let queue = queue.clone();
+            move |event| queue.push(CallEvent::Notice(speaker_notice(event)), || None)
+        };
+        let speaker = Speaker::open(&options.worklet_url, speaker_events);
+        let remote = Remote::new(client.clone(), queue.clone(), speaker);
+        let start = Start {
+            choice: options.devices,
+            camera_on: options.camera_on,
+            microphone_on: options.microphone_on,
+            preview: options.preview,
+        };
+        let local = Local::start(client.clone(), remote.clone(), start);
+        let inner = Rc::new(Inner {
+            client,
+            remote,
+            local,
+        });
+        spawn_local(inner.clone().run(client_events));
+        spawn_local(refresh(Rc::downgrade(&inner)));
+        (Self(Rc::new(Handle(inner))), queue.stream())
     }
 
     /// Opens or mutes the microphone; [`CallEvent::Local`] says when it is done.
     pub fn set_microphone(&self, on: bool) {
-        let _ = on;
+        self.0.0.local.set_microphone(on);
     }
 
     /// Switches the camera on or off; [`CallEvent::Local`] says when it is done.
     pub fn set_camera(&self, on: bool) {
-        let _ = on;
+        self.0.0.local.set_camera(on);
     }
 
     /// Uses another camera from now on.
     pub fn select_camera(&self, device_id: String) {
-        let _ = device_id;
+        self.0.0.local.select_camera(device_id);
     }
 
     /// Uses another microphone from now on.
     pub fn select_microphone(&self, device_id: String) {
-        let _ = device_id;
+        self.0.0.local.select_microphone(device_id);
     }
 
     /// Lets the person choose a screen or window, and shares it until [`Call::stop_screen`] or until the
@@ -96,33 +153,138 @@ impl Call {
     /// # Errors
     /// [`DeviceError::NoPermission`] also when the person has cancelled the choice.
     pub async fn share_screen(&self) -> Result<(), DeviceError> {
-        Ok(())
+        self.0.0.local.share_screen().await
     }
 
     /// Ends sharing the screen.
-    pub fn stop_screen(&self) {}
+    pub fn stop_screen(&self) {
+        self.0.0.local.stop_screen();
+    }
 
     /// Draws a video track of somebody else on this canvas from now on, whose size follows the
-    /// picture's. A track without a canvas is not decoded.
+    /// picture's. A track without a canvas is not decoded, so the page attaches one as soon as it
+    /// knows the track, whatever the state of its picture.
     pub fn attach(&self, track: TrackRef, canvas: HtmlCanvasElement) {
-        let _ = (track, canvas);
+        self.0.0.remote.attach(track, canvas);
     }
 
     /// Draws the track no more.
     pub fn detach(&self, track: TrackRef) {
-        let _ = track;
+        self.0.0.remote.detach(track);
     }
 
     /// Shows the own camera in this element from now on.
     pub fn attach_self(&self, video: HtmlVideoElement) {
-        let _ = video;
+        self.0.0.local.attach_self(video);
     }
 
     /// Figures of everything, as `docs/statistics.md` describes them.
     pub fn stats(&self) -> CallStats {
-        CallStats::default()
+        let inner = &self.0.0;
+        let now = WebClock::now();
+        CallStats {
+            session: inner.client.session(),
+            connection: inner.client.stats(),
+            local_tracks: inner.local.stats(now),
+            remote_tracks: inner.remote.stats(now),
+        }
     }
 
     /// Leaves for good; [`CallEvent::Closed`] follows.
-    pub fn leave(&self) {}
+    pub fn leave(&self) {
+        self.0.0.leave();
+    }
+}
+
+impl Inner {
+    /// Passes on what the client says until the call is over.
+    async fn run(self: Rc<Self>, mut events: EventStream) {
+        let page_ends = js::window().map(|window| {
+            let inner = Rc::downgrade(&self);
+            Listener::new(&window, "pagehide", move |_| {
+                if let Some(inner) = inner.upgrade() {
+                    inner.leave();
+                }
+            })
+        });
+        while let Some(event) = events.next().await {
+            self.hear(event);
+        }
+        drop(page_ends);
+        self.close();
+    }
+
+    fn hear(&self, event: Event) {
+        match event {
+            Event::Frame(frame) => self.remote.take(frame),
+            Event::Connection(status) => {
+                if status.state != ConnectionState::Connected {
+                    self.local.disconnected();
+                }
+                self.remote.push(CallEvent::Connection(status));
+            }
+            Event::Joined {
+                session,
+                participants,
+                ..
+            } => {
+                self.remote.change(RosterChange::Replaced {
+                    session,
+                    participants,
+                });
+            }
+            Event::ParticipantJoined(participant) => {
+                self.remote.change(RosterChange::Joined(participant));
+            }
+            Event::ParticipantLeft(session) => self.remote.change(RosterChange::Left(session)),
+            Event::TrackChanged { session, track } => {
+                self.remote.change(RosterChange::TrackChanged { session, track });
+            }
+            Event::TrackRemoved(track) => self.remote.change(RosterChange::TrackRemoved(track)),
+            Event::TrackAccepted(track) => self.local.accepted(track),
+            Event::KeyframeWanted { track, .. } => self.local.keyframe_wanted(track),
+            Event::LayersWanted {
+                track,
+                spatial_layers,
+            } => {
+                self.local.watched(track, !spatial_layers.is_empty());
+            }
+            Event::Reachability {
+                other_relays_reachable,
+            } => {
+                let notice = Notice::OtherRelaysReachable(other_relays_reachable);
+                self.remote.push(CallEvent::Notice(notice));
+            }
+            Event::Closed(closing) => {
+                tracing::info!(code = ?closing.code, "the call is over");
+                self.close();
+                self.remote.push(CallEvent::Closed(closing));
+            }
+        }
+    }
+
+    fn leave(&self) {
+        self.client.leave();
+        self.local.close();
+    }
+
+    fn close(&self) {
+        self.local.close();
+        self.remote.close();
+    }
+}
+
+async fn refresh(inner: Weak<Inner>) {
+    while let Some(inner) = inner.upgrade() {
+        inner.remote.refresh(WebClock::now());
+        drop(inner);
+        sleep(REFRESH_INTERVAL).await;
+    }
+}
+
+fn speaker_notice(event: SpeakerEvent) -> Notice {
+    match event {
+        SpeakerEvent::Blocked => Notice::PlaybackBlocked,
+        SpeakerEvent::Failed(reason) => Notice::PlaybackFailed(reason),
+    }
 }

@@ -9,8 +9,8 @@ use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
-    AudioData, AudioDataInit, AudioEncoder, AudioEncoderConfig, AudioEncoderInit,
-    AudioEncoderSupport, AudioSampleFormat, CodecState, EncodedAudioChunk,
+    AudioData, AudioDataInit, AudioEncoder, AudioEncoderConfig, AudioEncoderInit, AudioEncoderSupport,
+    AudioSampleFormat, CodecState, EncodedAudioChunk,
 };
 
 use super::js;
@@ -40,7 +40,9 @@ impl SoundEncoder {
         sample_rate: u32,
         output: impl Fn(EncodedSound) + 'static,
     ) -> Result<Self, JsValue> {
-        let configuration = choose(sample_rate).await.ok_or("this browser does not encode Opus")?;
+        let configuration = choose(sample_rate)
+            .await
+            .ok_or("this browser does not encode Opus")?;
         let failed = Rc::new(Cell::new(false));
         let on_output = Closure::<dyn FnMut(EncodedAudioChunk)>::new(move |chunk| {
             if let Some(sound) = sound(&chunk) {
@@ -140,7 +142,9 @@ fn sound(chunk: &EncodedAudioChunk) -> Option<EncodedSound> {
     chunk.copy_to_with_u8_slice(&mut payload).ok()?;
     Some(EncodedSound {
         stamp_us: chunk.timestamp() as i64,
-        duration_us: chunk.duration().map_or(AUDIO_FRAME_US, |duration| duration as u32),
+        duration_us: chunk
+            .duration()
+            .map_or(AUDIO_FRAME_US, |duration| duration as u32),
         payload: payload.into(),
     })
 }

@@ -14,6 +14,7 @@ use super::js;
 use super::samples::mono;
 use super::track_reader::TrackReader;
 use super::video_sender::SenderEvent;
+use crate::Client;
 use crate::core::EncodedFrame;
 use crate::media::clock::CaptureClock;
 use crate::media::level::LevelMeter;
@@ -21,7 +22,6 @@ use crate::media::parameters::{AUDIO_CODEC, AUDIO_SAMPLE_RATE};
 use crate::media::rate::RateMeter;
 use crate::stats::LocalTrackStats;
 use crate::transport::web::WebClock;
-use crate::Client;
 
 /// Pieces of 10 ms that the browser keeps while the page is busy.
 const CAPTURE_BUFFER: u16 = 25;
@@ -110,11 +110,6 @@ impl AudioSender {
         self.0.muted.set(muted);
     }
 
-    /// The captured track.
-    pub(crate) fn track(&self) -> &MediaStreamTrack {
-        self.0.reader.track()
-    }
-
     pub(crate) fn stats(&self, now: Timestamp) -> LocalTrackStats {
         let sending = &self.0;
         let meter = sending.meter.borrow();
@@ -178,7 +173,9 @@ impl Sending {
         }
         self.prepare(slot, data.sample_rate() as u32, stamp_us).await?;
         slot.expected_us = stamp_us + data.duration() as i64;
-        let Some(encoder) = &slot.encoder else { return Ok(()) };
+        let Some(encoder) = &slot.encoder else {
+            return Ok(());
+        };
         if encoder.queue_size() < MAX_ENCODER_QUEUE {
             self.note_level(stamp_us, level);
             // A failure shows in `has_failed` with the next piece.

@@ -7,12 +7,13 @@ use futures::channel::mpsc;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
-    DomException, MediaDeviceInfo, MediaDeviceKind, MediaDevices, MediaStream, MediaStreamConstraints,
-    MediaTrackConstraints,
+    DisplayMediaStreamConstraints, DomException, MediaDeviceInfo, MediaDeviceKind, MediaDevices, MediaStream,
+    MediaStreamConstraints, MediaTrackConstraints,
 };
 
 use super::js;
 pub use crate::media::device_error::{DeviceError, Source};
+use crate::media::parameters::{CAMERA, VideoParameters};
 
 /// A camera or microphone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +103,22 @@ pub async fn open(camera: bool, microphone: bool, choice: &DeviceChoice) -> Resu
     stream.dyn_into().map_err(error_from)
 }
 
+/// Lets the person choose a screen or window; to be called while a click is handled.
+///
+/// # Errors
+/// Why there is none; [`DeviceError::NoPermission`] also when the person has cancelled.
+pub(crate) async fn open_screen(parameters: &VideoParameters) -> Result<MediaStream, DeviceError> {
+    let video = js_sys::Object::new();
+    js::set(&video, "frameRate", &js::ideal(parameters.frames_per_second));
+    let constraints = DisplayMediaStreamConstraints::new();
+    constraints.set_video(&video);
+    let promise = media_devices()?
+        .get_display_media_with_constraints(&constraints)
+        .map_err(error_from)?;
+    let stream = JsFuture::from(promise).await.map_err(error_from)?;
+    stream.dyn_into().map_err(error_from)
+}
+
 /// Ends the capture of every track of a stream; the devices' lights go out.
 pub fn close(stream: &MediaStream) {
     for track in stream.get_tracks().iter() {
@@ -135,7 +152,6 @@ pub(super) fn error_from(value: JsValue) -> DeviceError {
 }
 
 fn camera_constraints(id: Option<&str>) -> JsValue {
-    use crate::media::parameters::CAMERA;
     let constraints = MediaTrackConstraints::new();
     js::set(&constraints, "width", &js::ideal(CAMERA.max_width));
     js::set(&constraints, "height", &js::ideal(CAMERA.max_height));

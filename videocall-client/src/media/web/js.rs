@@ -1,23 +1,13 @@
 //! Small things every browser module needs: listeners that end with their owner, properties,
-//! readable errors, the page's clock.
+//! readable errors.
 
 use js_sys::{Object, Reflect, Uint8Array};
-use videocall_types::Timestamp;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Event, EventTarget};
 
 pub(crate) fn window() -> Option<web_sys::Window> {
     web_sys::window()
-}
-
-/// The page's monotonic clock; its epoch is the page's time origin.
-pub(crate) fn now() -> Timestamp {
-    let millis = window()
-        .and_then(|window| window.performance())
-        .map_or(0.0, |performance| performance.now());
-    // Saturates; a clock that runs backwards does not exist.
-    Timestamp::from_micros((millis * 1000.0) as u64)
 }
 
 /// Sets a property for which the bindings have no setter, or one of another type.

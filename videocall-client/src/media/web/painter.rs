@@ -48,7 +48,10 @@ impl Picture {
 
     /// Whether it is drawn on this very canvas.
     pub(super) fn is_on(&self, canvas: &HtmlCanvasElement) -> bool {
-        self.target.borrow().as_ref().is_some_and(|target| target.canvas == *canvas)
+        self.target
+            .borrow()
+            .as_ref()
+            .is_some_and(|target| target.canvas == *canvas)
     }
 
     fn draw(&self) {
@@ -137,7 +140,9 @@ impl Painter {
         let on_frame = self.0.on_frame.borrow();
         if let (Some(window), Some(on_frame)) = (js::window(), on_frame.as_ref()) {
             // Fails in no window that has a document.
-            window.request_animation_frame(on_frame.as_ref().unchecked_ref()).ok();
+            window
+                .request_animation_frame(on_frame.as_ref().unchecked_ref())
+                .ok();
         }
     }
 }

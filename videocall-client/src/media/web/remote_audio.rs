@@ -111,7 +111,11 @@ impl RemoteAudio {
         AudioFigures {
             received: state.received.borrow().clone(),
             decoded: state.decoded.get(),
-            codec: state.decoder.borrow().as_ref().map(|decoder| decoder.config().codec.clone()),
+            codec: state
+                .decoder
+                .borrow()
+                .as_ref()
+                .map(|decoder| decoder.config().codec.clone()),
             jitter: state.jitter.borrow().stats(),
             concealed_samples: state.concealed.get() + state.report.get().missed,
             queued_ms: state.ahead() as f64 * 1000.0 / f64::from(AUDIO_SAMPLE_RATE),
@@ -175,7 +179,11 @@ impl State {
             return;
         }
         self.prepare_decoder(frame);
-        let decoded = self.decoder.borrow().as_ref().map(|decoder| decoder.decode(frame));
+        let decoded = self
+            .decoder
+            .borrow()
+            .as_ref()
+            .map(|decoder| decoder.decode(frame));
         let samples = samples_of(frame.duration_us);
         if let Some(Ok(())) = decoded {
             self.pending.borrow_mut().push_back(Pending::Decode(samples));
@@ -202,7 +210,9 @@ impl State {
             ..DecoderConfig::default()
         });
         // What the former decoder still had is lost.
-        self.pending.borrow_mut().retain(|pending| matches!(pending, Pending::Conceal(_)));
+        self.pending
+            .borrow_mut()
+            .retain(|pending| matches!(pending, Pending::Conceal(_)));
         let (output, failure) = (self.me.clone(), self.me.clone());
         let opened = SoundDecoder::open(
             &config,
@@ -215,7 +225,9 @@ impl State {
     /// The decoder can go on no more; the next frame opens another one.
     fn fail(&self) {
         self.failures.set(self.failures.get().saturating_add(1));
-        self.pending.borrow_mut().retain(|pending| matches!(pending, Pending::Conceal(_)));
+        self.pending
+            .borrow_mut()
+            .retain(|pending| matches!(pending, Pending::Conceal(_)));
     }
 
     /// Queues what the decoder delivers.
@@ -239,7 +251,9 @@ impl State {
     fn make_up(&self, now: Timestamp) {
         loop {
             let next = self.pending.borrow().front().copied();
-            let Some(Pending::Conceal(samples)) = next else { return };
+            let Some(Pending::Conceal(samples)) = next else {
+                return;
+            };
             self.pending.borrow_mut().pop_front();
             self.concealed.set(self.concealed.get() + samples);
             let made_up = self.concealer.borrow_mut().conceal(samples as usize);

@@ -82,7 +82,12 @@ struct Backlog {
 
 impl RemoteVideo {
     /// A track that was not seen before. `on_picture` is called for every decoded picture.
-    pub(crate) fn new(track: TrackRef, client: Client, painter: Painter, on_picture: impl Fn() + 'static) -> Self {
+    pub(crate) fn new(
+        track: TrackRef,
+        client: Client,
+        painter: Painter,
+        on_picture: impl Fn() + 'static,
+    ) -> Self {
         let backlog = Backlog {
             until: WebClock::now() + BACKLOG_TIME,
             ..Backlog::default()
@@ -195,7 +200,12 @@ impl State {
     }
 
     fn decode(self: &Rc<Self>, frame: &Frame, now: Timestamp) {
-        if self.decoder.borrow().as_ref().is_some_and(PictureDecoder::has_failed) {
+        if self
+            .decoder
+            .borrow()
+            .as_ref()
+            .is_some_and(PictureDecoder::has_failed)
+        {
             self.start_over();
         }
         if !self.is_wanted(frame, now) || !self.prepare_decoder(frame) {
@@ -204,7 +214,11 @@ impl State {
         }
         let header = &frame.header;
         self.tracker.borrow_mut().pass(header.sequence, header.keyframe);
-        let decoded = self.decoder.borrow().as_ref().map(|decoder| decoder.decode(frame));
+        let decoded = self
+            .decoder
+            .borrow()
+            .as_ref()
+            .map(|decoder| decoder.decode(frame));
         if let Some(Err(_)) = decoded {
             self.fail(now);
         }
@@ -227,7 +241,11 @@ impl State {
         if !decodable && header.temporal == 0 {
             self.request_keyframe(now);
         }
-        let waiting = self.decoder.borrow().as_ref().map_or(0, PictureDecoder::queue_size);
+        let waiting = self
+            .decoder
+            .borrow()
+            .as_ref()
+            .map_or(0, PictureDecoder::queue_size);
         if waiting > STUCK_DECODER {
             self.start_over();
             self.request_keyframe(now);
@@ -238,7 +256,11 @@ impl State {
 
     /// Sees to it that there is a decoder for the frame. False: it cannot be decoded.
     fn prepare_decoder(self: &Rc<Self>, frame: &Frame) -> bool {
-        let current = self.decoder.borrow().as_ref().map(|decoder| decoder.config().clone());
+        let current = self
+            .decoder
+            .borrow()
+            .as_ref()
+            .map(|decoder| decoder.config().clone());
         let config = match (&frame.decoder, current) {
             (None, Some(_)) => return true,
             (Some(config), Some(current)) if *config == current => return true,
@@ -258,7 +280,10 @@ impl State {
         }
     }
 
-    fn open_decoder(self: &Rc<Self>, config: &DecoderConfig) -> Result<PictureDecoder, wasm_bindgen::JsValue> {
+    fn open_decoder(
+        self: &Rc<Self>,
+        config: &DecoderConfig,
+    ) -> Result<PictureDecoder, wasm_bindgen::JsValue> {
         let (output, failure) = (Rc::downgrade(self), Rc::downgrade(self));
         PictureDecoder::open(
             config,

@@ -9,8 +9,8 @@ use js_sys::{Array, Float32Array, Float64Array, Object};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{
-    AudioContext, AudioContextOptions, AudioContextState, AudioWorkletNode,
-    AudioWorkletNodeOptions, MessageEvent, MessagePort,
+    AudioContext, AudioContextOptions, AudioContextState, AudioWorkletNode, AudioWorkletNodeOptions,
+    MessageEvent, MessagePort,
 };
 
 use super::js::{self, Listener};
@@ -180,7 +180,11 @@ impl State {
             return;
         };
         for numbers in numbers.chunks_exact(REPORT_FIELDS) {
-            let owner = self.owners.borrow().get(&(numbers[0] as u32)).and_then(Weak::upgrade);
+            let owner = self
+                .owners
+                .borrow()
+                .get(&(numbers[0] as u32))
+                .and_then(Weak::upgrade);
             if let Some(owner) = owner {
                 owner.report(QueueReport {
                     queued: numbers[1] as u64,

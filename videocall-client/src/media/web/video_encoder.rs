@@ -11,8 +11,8 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
     CodecState, EncodedVideoChunk, EncodedVideoChunkMetadata, EncodedVideoChunkType, LatencyMode,
-    VideoDecoderConfig, VideoEncoder, VideoEncoderConfig, VideoEncoderEncodeOptions,
-    VideoEncoderInit, VideoEncoderSupport, VideoFrame,
+    VideoDecoderConfig, VideoEncoder, VideoEncoderConfig, VideoEncoderEncodeOptions, VideoEncoderInit,
+    VideoEncoderSupport, VideoFrame,
 };
 
 use super::js;
@@ -56,7 +56,12 @@ impl PictureEncoder {
     ) -> Option<Encoding> {
         for codec in VIDEO_CODECS {
             for mode in SCALABILITY_MODES {
-                let encoding = Encoding { codec, mode, width, height };
+                let encoding = Encoding {
+                    codec,
+                    mode,
+                    width,
+                    height,
+                };
                 if is_supported(&configuration(parameters, &encoding)).await {
                     return Some(encoding);
                 }
@@ -136,7 +141,12 @@ async fn is_supported(configuration: &VideoEncoderConfig) -> bool {
 }
 
 fn configuration(parameters: &VideoParameters, encoding: &Encoding) -> VideoEncoderConfig {
-    let Encoding { codec, mode, width, height } = *encoding;
+    let Encoding {
+        codec,
+        mode,
+        width,
+        height,
+    } = *encoding;
     let configuration = VideoEncoderConfig::new(codec, height, width);
     configuration.set_bitrate(parameters.bitrate_for(width, height));
     configuration.set_framerate(f64::from(parameters.frames_per_second));
@@ -151,8 +161,7 @@ fn configuration(parameters: &VideoParameters, encoding: &Encoding) -> VideoEnco
 fn picture(chunk: &EncodedVideoChunk, metadata: &JsValue, encoding: &Encoding) -> Option<EncodedPicture> {
     let mut payload = vec![0; chunk.byte_length() as usize];
     chunk.copy_to_with_u8_slice(&mut payload).ok()?;
-    let metadata: Option<&EncodedVideoChunkMetadata> =
-        metadata.is_object().then(|| metadata.unchecked_ref());
+    let metadata: Option<&EncodedVideoChunkMetadata> = metadata.is_object().then(|| metadata.unchecked_ref());
     let temporal = metadata
         .and_then(EncodedVideoChunkMetadata::get_svc)
         .and_then(|svc| svc.get_temporal_layer_id())

@@ -14,13 +14,13 @@ use web_sys::{MediaStreamTrack, VideoFrame, VideoFrameInit};
 use super::js;
 use super::track_reader::{Guard, TrackReader};
 use super::video_encoder::{EncodedPicture, Encoding, PictureEncoder};
+use crate::Client;
 use crate::core::EncodedFrame;
 use crate::media::clock::CaptureClock;
 use crate::media::parameters::{VIDEO_CODECS, VideoParameters, temporal_layers};
 use crate::media::rate::RateMeter;
 use crate::stats::LocalTrackStats;
 use crate::transport::web::{WebClock, sleep};
-use crate::Client;
 
 /// Pictures the browser keeps for us: the newest counts, older ones are late.
 const CAPTURE_BUFFER: u16 = 2;

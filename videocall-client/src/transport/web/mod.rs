@@ -24,10 +24,8 @@ pub struct WebConnector {
 
 impl WebConnector {
     /// For a client with this configuration.
-    pub fn new(config: &ClientConfig) -> Self {
-        Self {
-            config: config.clone(),
-        }
+    pub fn new(config: ClientConfig) -> Self {
+        Self { config }
     }
 }
 

@@ -90,7 +90,7 @@ fn certificate_hashes(hashes: &[String]) -> Result<Vec<WebTransportHash>, JsValu
 fn from_hex(digits: &str) -> Option<Vec<u8>> {
     let digits: Vec<u8> = digits.bytes().filter(|&digit| digit != b':').collect();
     let nibble = |digit: u8| char::from(digit).to_digit(16).map(|value| value as u8);
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return None;
     }
     digits

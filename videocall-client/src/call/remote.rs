@@ -1,0 +1,281 @@
+//! Everybody else's tracks: frames to decoders, decoders to canvases and loudspeaker, and whether there is
+//! a picture to show.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use videocall_types::{Frame, LayerId, Timestamp, TrackKind, TrackRef};
+use web_sys::HtmlCanvasElement;
+
+use super::events::{CallEvent, EventQueue, PictureState, RosterChange};
+use super::roster::Roster;
+use crate::Client;
+use crate::media::parameters::AUDIO_SAMPLE_RATE;
+use crate::media::web::painter::Painter;
+use crate::media::web::remote_audio::RemoteAudio;
+use crate::media::web::remote_video::RemoteVideo;
+use crate::media::web::speaker::Speaker;
+use crate::stats::{LayerStats, RemoteTrackStats};
+use crate::transport::web::WebClock;
+
+/// A camera without a new picture for this long is shown as waiting. Screens may stand still.
+const STALLED_AFTER: Duration = Duration::from_secs(3);
+
+/// All tracks that are received.
+pub(super) struct Remote {
+    me: Weak<Self>,
+    client: Client,
+    events: EventQueue,
+    speaker: Speaker,
+    painter: Painter,
+    roster: RefCell<Roster>,
+    videos: RefCell<HashMap<TrackRef, RemoteVideo>>,
+    audios: RefCell<HashMap<TrackRef, RemoteAudio>>,
+    shown: RefCell<HashMap<TrackRef, Shown>>,
+}
+
+/// What the user interface was told of a track's picture.
+#[derive(Clone, Copy, Debug)]
+struct Shown {
+    state: PictureState,
+    /// Pictures from before, when the track was off, do not count.
+    fresh_after: Timestamp,
+}
+
+impl Remote {
+    pub(super) fn new(client: Client, events: EventQueue, speaker: Speaker) -> Rc<Self> {
+        Rc::new_cyclic(|me| Self {
+            me: me.clone(),
+            client,
+            events,
+            speaker,
+            painter: Painter::new(),
+            roster: RefCell::default(),
+            videos: RefCell::default(),
+            audios: RefCell::default(),
+            shown: RefCell::default(),
+        })
+    }
+
+    /// Takes a change of the roster and passes it on.
+    pub(super) fn change(&self, change: RosterChange) {
+        self.roster.borrow_mut().apply(&change);
+        self.forget_ended();
+        self.push(CallEvent::Roster(change));
+        self.refresh(WebClock::now());
+    }
+
+    /// Takes a frame.
+    pub(super) fn take(&self, frame: Frame) {
+        let now = WebClock::now();
+        let track = frame.header.track_ref();
+        if frame.header.kind.is_audio() {
+            self.audios
+                .borrow_mut()
+                .entry(track)
+                .or_insert_with(|| RemoteAudio::new(&self.speaker))
+                .take(frame, now);
+        } else {
+            self.with_video(track, |video| video.take(frame, now));
+        }
+    }
+
+    /// Draws a track on this canvas.
+    pub(super) fn attach(&self, track: TrackRef, canvas: HtmlCanvasElement) {
+        // The page may not have heard yet that the track has ended.
+        let known = self
+            .roster
+            .borrow()
+            .track(track)
+            .is_some_and(|info| !info.kind.is_audio());
+        if known {
+            self.with_video(track, |video| video.set_canvas(Some(canvas), WebClock::now()));
+        }
+    }
+
+    /// Draws the track no more.
+    pub(super) fn detach(&self, track: TrackRef) {
+        if let Some(video) = self.videos.borrow().get(&track) {
+            video.set_canvas(None, WebClock::now());
+        }
+    }
+
+    /// Ends all decoding; to be called when the call is over.
+    pub(super) fn close(&self) {
+        self.videos.borrow_mut().clear();
+        self.audios.borrow_mut().clear();
+        self.speaker.close();
+    }
+
+    /// Tells the user interface which pictures have come, gone or stalled.
+    pub(super) fn refresh(&self, now: Timestamp) {
+        let tracks: Vec<_> = self
+            .roster
+            .borrow()
+            .tracks()
+            .filter(|(_, _, info)| !info.kind.is_audio())
+            .map(|(track, _, info)| (track, info.kind, info.muted))
+            .collect();
+        for (track, kind, muted) in tracks {
+            self.refresh_track(track, kind, muted, now);
+        }
+    }
+
+    fn refresh_track(&self, track: TrackRef, kind: TrackKind, muted: bool, now: Timestamp) {
+        let before = self.shown.borrow().get(&track).copied();
+        let fresh_after = match before {
+            Some(shown) if muted || shown.state != PictureState::Off => shown.fresh_after,
+            Some(_) => now,
+            None => Timestamp::ZERO,
+        };
+        let last_picture = self
+            .videos
+            .borrow()
+            .get(&track)
+            .and_then(RemoteVideo::last_picture);
+        let live = last_picture.is_some_and(|at| {
+            at >= fresh_after && (kind == TrackKind::Screen || now.since(at) < STALLED_AFTER)
+        });
+        let state = match (muted, live) {
+            (true, _) => PictureState::Off,
+            (false, true) => PictureState::Live,
+            (false, false) => PictureState::Waiting,
+        };
+        self.shown
+            .borrow_mut()
+            .insert(track, Shown { state, fresh_after });
+        if before.is_none_or(|shown| shown.state != state) {
+            self.push(CallEvent::Picture { track, state });
+        }
+    }
+
+    /// A picture was decoded: the user interface hears of it when it is the first.
+    fn picture_came(&self, track: TrackRef) {
+        let waits = self
+            .shown
+            .borrow()
+            .get(&track)
+            .is_none_or(|shown| shown.state == PictureState::Waiting);
+        let info = self
+            .roster
+            .borrow()
+            .track(track)
+            .map(|info| (info.kind, info.muted));
+        if let (true, Some((kind, muted))) = (waits, info) {
+            self.refresh_track(track, kind, muted, WebClock::now());
+        }
+    }
+
+    fn with_video(&self, track: TrackRef, action: impl FnOnce(&RemoteVideo)) {
+        let mut videos = self.videos.borrow_mut();
+        let video = videos.entry(track).or_insert_with(|| {
+            let me = self.me.clone();
+            RemoteVideo::new(track, self.client.clone(), self.painter.clone(), move || {
+                if let Some(remote) = me.upgrade() {
+                    remote.picture_came(track);
+                }
+            })
+        });
+        action(video);
+    }
+
+    fn forget_ended(&self) {
+        let roster = self.roster.borrow();
+        let exists = |track: &TrackRef| roster.track(*track).is_some();
+        self.videos.borrow_mut().retain(|track, _| exists(track));
+        self.audios.borrow_mut().retain(|track, _| exists(track));
+        self.shown.borrow_mut().retain(|track, _| exists(track));
+    }
+
+    /// Tells the user interface, with the whole roster when it has fallen behind.
+    pub(super) fn push(&self, event: CallEvent) {
+        self.events.push(event, || self.roster.borrow().whole());
+    }
+
+    /// Figures of every track of everybody.
+    pub(super) fn stats(&self, now: Timestamp) -> Vec<RemoteTrackStats> {
+        let layers = self.client.layer_stats();
+        self.roster
+            .borrow()
+            .tracks()
+            .map(|(track, participant, info)| {
+                let mut stats = RemoteTrackStats {
+                    muted: info.muted,
+                    name: participant.display_name.clone(),
+                    ..blank(track, info.kind)
+                };
+                add_layers(&mut stats, track, &layers);
+                self.add_audio(&mut stats, track, now);
+                self.add_video(&mut stats, track, now);
+                stats
+            })
+            .collect()
+    }
+
+    fn add_audio(&self, stats: &mut RemoteTrackStats, track: TrackRef, now: Timestamp) {
+        let audios = self.audios.borrow();
+        let Some(audio) = audios.get(&track) else { return };
+        let figures = audio.figures(now);
+        stats.codec = figures.codec;
+        stats.frames_decoded = figures.decoded;
+        stats.frames_dropped += figures.jitter.late + figures.jitter.duplicates + figures.jitter.skipped;
+        stats.bitrate_bps = figures.received.bits_per_second(now);
+        stats.jitter_buffer_ms = Some(figures.jitter.buffered_ms + figures.queued_ms);
+        stats.jitter_target_ms = Some(figures.jitter.target_ms);
+        let made_up = figures.jitter.concealed_us * u64::from(AUDIO_SAMPLE_RATE) / 1_000_000;
+        stats.concealed_samples = Some(figures.concealed_samples.max(made_up));
+        stats.redundant_frames_used = Some(figures.jitter.redundant_used);
+        stats.audio_level = Some(figures.level);
+        stats.dominant_frequency_hz = figures.tone_hz;
+    }
+
+    fn add_video(&self, stats: &mut RemoteTrackStats, track: TrackRef, now: Timestamp) {
+        let videos = self.videos.borrow();
+        let Some(video) = videos.get(&track) else { return };
+        let figures = video.figures();
+        stats.codec = figures.codec;
+        stats.frames_decoded = figures.decoded.frames();
+        stats.frames_dropped += figures.dropped;
+        stats.bitrate_bps = figures.received.bits_per_second(now);
+        stats.width = figures.size.map(|size| size.0);
+        stats.height = figures.size.map(|size| size.1);
+        stats.fps = Some(figures.decoded.frames_per_second(now));
+        stats.layer = figures.layer;
+    }
+}
+
+fn add_layers(stats: &mut RemoteTrackStats, track: TrackRef, layers: &[(LayerId, LayerStats)]) {
+    for (_, layer) in layers.iter().filter(|(layer, _)| layer.track == track) {
+        stats.frames_received += layer.frames_received;
+        stats.frames_dropped += layer.frames_dropped;
+        stats.bytes_received += layer.bytes_received;
+    }
+}
+
+fn blank(track: TrackRef, kind: TrackKind) -> RemoteTrackStats {
+    RemoteTrackStats {
+        session: track.session,
+        track: track.track,
+        kind,
+        name: String::new(),
+        muted: false,
+        codec: None,
+        frames_received: 0,
+        frames_decoded: 0,
+        frames_dropped: 0,
+        bytes_received: 0,
+        bitrate_bps: 0.0,
+        width: None,
+        height: None,
+        fps: None,
+        layer: None,
+        jitter_buffer_ms: None,
+        jitter_target_ms: None,
+        concealed_samples: None,
+        redundant_frames_used: None,
+        audio_level: None,
+        dominant_frequency_hz: None,
+    }
+}
