@@ -9,12 +9,14 @@ mod size;
 mod statistics;
 mod storage;
 mod text;
+mod title;
 
 pub(crate) use call::{CallHandle, CallStart, fault, use_call};
 pub(crate) use devices::use_devices;
-pub(crate) use preview::{Preview, use_preview};
+pub(crate) use preview::{Preview, Wish, use_preview};
 pub(crate) use router::{Navigator, use_navigator, use_router};
 pub(crate) use shortcuts::use_shortcuts;
 pub(crate) use size::use_size;
 pub(crate) use storage::{Stored, load, store};
 pub(crate) use text::{browser_text, use_text};
+pub(crate) use title::use_title;

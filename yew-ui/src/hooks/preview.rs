@@ -24,29 +24,22 @@ pub(crate) struct Preview {
 
 /// What is wanted; the devices are opened anew when it changes.
 #[derive(Clone, Debug, PartialEq)]
-struct Wish {
-    camera: bool,
-    microphone: bool,
-    choice: DeviceChoice,
+pub(crate) struct Wish {
+    pub(crate) camera: bool,
+    pub(crate) microphone: bool,
+    pub(crate) choice: DeviceChoice,
+    /// Grows when the person asks again for what failed.
+    pub(crate) attempt: u32,
 }
 
 /// Opens the devices that are wanted. The callback hands the stream over: from then on it is not closed here.
 #[hook]
-pub(crate) fn use_preview(
-    camera: bool,
-    microphone: bool,
-    choice: &DeviceChoice,
-) -> (Preview, Callback<(), Option<MediaStream>>) {
+pub(crate) fn use_preview(wish: Wish) -> (Preview, Callback<(), Option<MediaStream>>) {
     let preview = use_state_eq(|| Preview {
         pending: true,
         ..Preview::default()
     });
     let handed_over = use_memo((), |()| Cell::new(false));
-    let wish = Wish {
-        camera,
-        microphone,
-        choice: choice.clone(),
-    };
     {
         let (preview, handed_over) = (preview.setter(), handed_over.clone());
         use_effect_with(wish, move |wish| {

@@ -4,7 +4,7 @@ use gloo::utils::window;
 use yew::prelude::*;
 
 use crate::components::{Brand, Field};
-use crate::hooks::{Stored, load, store, use_navigator, use_text};
+use crate::hooks::{Stored, load, store, use_navigator, use_text, use_title};
 use crate::state::home::{HomeForm, suggested_meeting};
 use crate::state::route::{AddressError, invited_to, meeting_path};
 use crate::text::Text;
@@ -13,6 +13,7 @@ use crate::text::Text;
 #[component]
 pub(super) fn HomePage() -> Html {
     let text = use_text();
+    use_title(None);
     html! {
         <main class="mx-auto flex min-h-dvh w-full max-w-md flex-col justify-center px-5 py-10">
             <div class="mb-8"><Brand /></div>

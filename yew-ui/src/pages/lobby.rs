@@ -7,10 +7,10 @@ use yew::prelude::*;
 use super::meeting::remembered_choice;
 use crate::components::{Brand, DeviceKind, DeviceSelect, NoticeBar, PreviewControls};
 use crate::hooks::{
-    CallStart, Preview, Stored, fault, store, use_devices, use_navigator, use_preview, use_shortcuts,
+    CallStart, Preview, Stored, Wish, fault, store, use_devices, use_navigator, use_preview, use_shortcuts,
     use_text,
 };
-use crate::state::notice::{Device, Notice};
+use crate::state::notice::preview_faults;
 use crate::state::route::{MeetingAddress, invitation_path};
 use crate::state::shortcut::Shortcut;
 
@@ -25,12 +25,21 @@ pub(super) struct LobbyPageProps {
 pub(super) fn LobbyPage(props: &LobbyPageProps) -> Html {
     let camera = use_state_eq(|| true);
     let microphone = use_state_eq(|| true);
+    let attempt = use_state_eq(|| 0);
     let choice = use_state_eq(remembered_choice);
     // The microphone stays open while it is muted here: opening it again would restart the picture, too.
-    let (preview, take) = use_preview(*camera, true, &choice);
+    let wish = Wish {
+        camera: *camera,
+        microphone: true,
+        choice: (*choice).clone(),
+        attempt: *attempt,
+    };
+    let (preview, take) = use_preview(wish);
     let toggle = {
-        let (camera, microphone) = (camera.clone(), microphone.clone());
+        let (camera, microphone, preview) = (camera.clone(), microphone.clone(), preview.clone());
         Callback::from(move |shortcut| match shortcut {
+            Shortcut::Camera if preview.camera_error.is_some() => attempt.set(*attempt + 1),
+            Shortcut::Microphone if preview.microphone_error.is_some() => attempt.set(*attempt + 1),
             Shortcut::Camera => camera.set(!*camera),
             Shortcut::Microphone => microphone.set(!*microphone),
             _ => {}
@@ -87,13 +96,9 @@ pub(super) fn chosen(before: &DeviceChoice, kind: DeviceKind, id: String) -> Dev
 }
 
 fn faults(preview: &Preview) -> Html {
-    let errors = [
-        (Device::Camera, &preview.camera_error),
-        (Device::Microphone, &preview.microphone_error),
-    ];
-    errors
+    let camera = preview.camera_error.as_ref().map(fault);
+    preview_faults(camera, preview.microphone_error.as_ref().map(fault))
         .into_iter()
-        .filter_map(|(device, error)| Some(Notice::Device(device, fault(error.as_ref()?))))
         .map(|notice| html! { <NoticeBar key={format!("{notice:?}")} notice={notice.clone()} /> })
         .collect()
 }

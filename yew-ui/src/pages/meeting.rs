@@ -7,7 +7,7 @@ use yew::prelude::*;
 use super::call::CallPage;
 use super::lobby::LobbyPage;
 use super::messages::{EndedPage, UnsupportedPage};
-use crate::hooks::{CallStart, Stored, load, store};
+use crate::hooks::{CallStart, Stored, load, store, use_title};
 use crate::state::call::Ending;
 use crate::state::route::MeetingAddress;
 
@@ -32,6 +32,7 @@ pub(super) fn MeetingPage(props: &MeetingPageProps) -> Html {
         true => Stage::Call(CallStart::with_everything()),
         false => Stage::Lobby,
     });
+    use_title(Some(address.meeting.as_str()));
     let support = use_memo((), |()| support::check());
     use_effect_with(address.user.clone(), |user| store(Stored::Name, user.as_str()));
     if !support.is_complete() {

@@ -4,7 +4,7 @@ use videocall_client::support::Missing;
 use yew::prelude::*;
 
 use crate::components::Placard;
-use crate::hooks::{use_navigator, use_text};
+use crate::hooks::{use_navigator, use_text, use_title};
 use crate::state::call::Ending;
 use crate::state::route::AddressError;
 
@@ -12,6 +12,7 @@ use crate::state::route::AddressError;
 #[component]
 pub(super) fn NotFoundPage() -> Html {
     let text = use_text();
+    use_title(None);
     html! {
         <Placard title={text.page.not_found_title} lead={text.page.not_found_lead}>
             <HomeButton primary=true />
@@ -28,6 +29,7 @@ pub(super) struct BadAddressProps {
 #[component]
 pub(super) fn BadAddressPage(props: &BadAddressProps) -> Html {
     let text = use_text();
+    use_title(None);
     html! {
         <Placard title={text.page.bad_address_title} lead={(text.address_error)(props.error)} alarming=true>
             <HomeButton primary=true />

@@ -7,6 +7,8 @@ pub enum Device {
     Camera,
     /// For the voice.
     Microphone,
+    /// Both of them, with the same fault.
+    CameraAndMicrophone,
     /// A screen or window that is shared.
     Screen,
 }
@@ -45,6 +47,19 @@ pub enum Notice {
     EncodingFailed(Device, String),
     /// A sentence from the client library or the server.
     Said(String),
+}
+
+/// What to tell about the devices of a preview: one notice where both have the same fault.
+pub fn preview_faults(camera: Option<DeviceFault>, microphone: Option<DeviceFault>) -> Vec<Notice> {
+    match (camera, microphone) {
+        (Some(camera), Some(microphone)) if camera == microphone => {
+            vec![Notice::Device(Device::CameraAndMicrophone, camera)]
+        }
+        _ => [(Device::Camera, camera), (Device::Microphone, microphone)]
+            .into_iter()
+            .filter_map(|(device, fault)| Some(Notice::Device(device, fault?)))
+            .collect(),
+    }
 }
 
 /// How much it matters.
@@ -146,6 +161,21 @@ mod tests {
         );
         notices.device_works(Device::Camera);
         assert_eq!(shown(&notices).len(), 1);
+    }
+
+    #[test]
+    fn one_notice_for_one_fault() {
+        use DeviceFault::{InUse, NoPermission};
+        assert_eq!(preview_faults(None, None), []);
+        assert_eq!(
+            preview_faults(Some(NoPermission), Some(NoPermission)),
+            [Notice::Device(Device::CameraAndMicrophone, NoPermission)]
+        );
+        assert_eq!(preview_faults(Some(InUse), Some(NoPermission)).len(), 2);
+        assert_eq!(
+            preview_faults(None, Some(InUse)),
+            [Notice::Device(Device::Microphone, InUse)]
+        );
     }
 
     #[test]

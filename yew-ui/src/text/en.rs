@@ -138,16 +138,18 @@ fn device_fault(device: Device, fault: DeviceFault) -> String {
         DeviceFault::NoPermission if device == Device::Screen => {
             "Sharing was not allowed. Choose what to share, and allow it in your system’s settings.".into()
         }
-        DeviceFault::NoPermission => format!(
-            "You have not allowed {the}. Allow it next to the address of this page, then switch it on again."
-        ),
-        DeviceFault::NoDevice => format!(
-            "{} was not found. Connect one, then switch it on again.",
-            capital(the)
-        ),
-        DeviceFault::InUse => format!("Another program uses {the}. Close it there, then switch it on again."),
+        DeviceFault::NoPermission => {
+            format!("This page may not use {the}. Allow it beside the address, then switch on again.")
+        }
+        DeviceFault::NoDevice if device == Device::CameraAndMicrophone => {
+            "No camera and no microphone were found. You can join without, or connect them and switch on again.".into()
+        }
+        DeviceFault::NoDevice => {
+            format!("{} was not found. You can go on without, or connect one and switch on again.", capital(the))
+        }
+        DeviceFault::InUse => format!("Another program uses {the}. Close it there, then switch on again."),
         DeviceFault::Unsupported => format!("This browser gives no access to {the}."),
-        DeviceFault::Failed => format!("{} stopped working. Switch it on again.", capital(the)),
+        DeviceFault::Failed => format!("There is a problem with {the}. Switch it off and on again."),
     }
 }
 
@@ -155,6 +157,7 @@ const fn the_device(device: Device) -> &'static str {
     match device {
         Device::Camera => "the camera",
         Device::Microphone => "the microphone",
+        Device::CameraAndMicrophone => "the camera and the microphone",
         Device::Screen => "the screen",
     }
 }
