@@ -79,7 +79,7 @@ impl Support {
 
     /// Draws the conclusions from what exists: `has` is asked for names of globals and, with dots,
     /// of their members.
-    pub(crate) fn conclude(has: impl Fn(&str) -> bool) -> Self {
+    pub fn conclude(has: impl Fn(&str) -> bool) -> Self {
         let needs: [(Missing, &[&str]); 8] = [
             (Missing::Network, &["WebTransport", "WebSocket"]),
             (Missing::MediaDevices, &["navigator.mediaDevices.getUserMedia"]),

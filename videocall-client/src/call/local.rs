@@ -443,6 +443,12 @@ impl Local {
         }
     }
 
+    /// How loud the own voice is; 0 while it is muted.
+    pub(super) fn level(&self) -> f64 {
+        let sender = self.microphone.sender.borrow();
+        sender.as_ref().map_or(0.0, AudioSender::level)
+    }
+
     pub(super) fn stats(&self, now: Timestamp) -> Vec<LocalTrackStats> {
         let microphone = self.microphone.sender.borrow();
         let camera = self.camera.sender.borrow();

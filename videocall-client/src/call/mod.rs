@@ -63,6 +63,15 @@ impl CallOptions {
     }
 }
 
+/// How loud everybody is, 0 (silence) to 1 (full scale).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Levels {
+    /// The own voice; 0 while it is muted.
+    pub own: f64,
+    /// Every audio track of the others that has been heard.
+    pub others: Vec<(TrackRef, f64)>,
+}
+
 /// How often it is looked whether a picture has stalled.
 const REFRESH_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -176,6 +185,15 @@ impl Call {
     /// Shows the own camera in this element from now on.
     pub fn attach_self(&self, video: HtmlVideoElement) {
         self.0.0.local.attach_self(video);
+    }
+
+    /// How loud everybody is; cheap enough to be asked many times a second.
+    pub fn levels(&self) -> Levels {
+        let inner = &self.0.0;
+        Levels {
+            own: inner.local.level(),
+            others: inner.remote.levels(WebClock::now()),
+        }
     }
 
     /// Figures of everything, as `docs/statistics.md` describes them.

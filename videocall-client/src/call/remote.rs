@@ -194,6 +194,15 @@ impl Remote {
         self.events.push(event, || self.roster.borrow().whole());
     }
 
+    /// How loud everybody's sound is.
+    pub(super) fn levels(&self, now: Timestamp) -> Vec<(TrackRef, f64)> {
+        self.audios
+            .borrow()
+            .iter()
+            .map(|(&track, audio)| (track, audio.level(now)))
+            .collect()
+    }
+
     /// Figures of every track of everybody.
     pub(super) fn stats(&self, now: Timestamp) -> Vec<RemoteTrackStats> {
         let layers = self.client.layer_stats();

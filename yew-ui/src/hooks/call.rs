@@ -16,7 +16,7 @@ use videocall_client::{
     TransportPreference,
 };
 use videocall_types::api::TransportKind;
-use videocall_types::{CloseCode, Closing, TrackKind};
+use videocall_types::{CloseCode, Closing};
 use wasm_bindgen_futures::spawn_local;
 use web_sys::MediaStream;
 use yew::prelude::*;
@@ -212,17 +212,10 @@ fn ending(closing: Closing) -> Ending {
 }
 
 fn levels_of(call: &Call) -> Action {
-    let stats = call.stats();
-    let own = stats
-        .local_tracks
-        .iter()
-        .find(|track| track.kind == TrackKind::Microphone)
-        .and_then(|track| track.audio_level);
-    let others = stats
-        .remote_tracks
-        .iter()
-        .filter(|track| track.kind == TrackKind::Microphone)
-        .filter_map(|track| Some((track.session, track.audio_level? as f32)))
-        .collect();
-    Action::Levels(own.unwrap_or_default() as f32, others)
+    let levels = call.levels();
+    let others = levels.others.into_iter();
+    Action::Levels(
+        levels.own as f32,
+        others.map(|(track, level)| (track.session, level as f32)).collect(),
+    )
 }

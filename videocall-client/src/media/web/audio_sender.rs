@@ -110,6 +110,15 @@ impl AudioSender {
         self.0.muted.set(muted);
     }
 
+    /// Level of what is sent, 0 to 1.
+    pub(crate) fn level(&self) -> f64 {
+        if self.0.muted.get() {
+            0.0
+        } else {
+            f64::from(self.0.level.get())
+        }
+    }
+
     pub(crate) fn stats(&self, now: Timestamp) -> LocalTrackStats {
         let sending = &self.0;
         let meter = sending.meter.borrow();

@@ -104,10 +104,15 @@ impl RemoteAudio {
         self.0.pump(now);
     }
 
+    /// Level of what is played, 0 to 1.
+    pub(crate) fn level(&self, now: Timestamp) -> f64 {
+        let level = self.0.sounds(now).then(|| self.0.tone.borrow().level());
+        f64::from(level.unwrap_or_default())
+    }
+
     pub(crate) fn figures(&self, now: Timestamp) -> AudioFigures {
         let state = &self.0;
-        let tone = state.tone.borrow();
-        let sounds = now.since(state.last_sound.get()) < SILENT_AFTER;
+        let tone = state.sounds(now).then(|| state.tone.borrow().dominant_frequency_hz());
         AudioFigures {
             received: state.received.borrow().clone(),
             decoded: state.decoded.get(),
@@ -119,8 +124,8 @@ impl RemoteAudio {
             jitter: state.jitter.borrow().stats(),
             concealed_samples: state.concealed.get() + state.report.get().missed,
             queued_ms: state.ahead() as f64 * 1000.0 / f64::from(AUDIO_SAMPLE_RATE),
-            level: if sounds { f64::from(tone.level()) } else { 0.0 },
-            tone_hz: sounds.then(|| tone.dominant_frequency_hz()).flatten(),
+            level: self.level(now),
+            tone_hz: tone.flatten(),
         }
     }
 }
@@ -136,6 +141,11 @@ impl QueueOwner for State {
 }
 
 impl State {
+    /// Whether anything was played lately.
+    fn sounds(&self, now: Timestamp) -> bool {
+        now.since(self.last_sound.get()) < SILENT_AFTER
+    }
+
     /// Samples that will be played after those that are heard now.
     fn ahead(&self) -> u64 {
         let report = self.report.get();
