@@ -7,8 +7,8 @@ use protobuf::Message;
 use crate::frame::{kind_from_wire, kind_to_wire};
 use crate::generated::videocall as wire;
 use crate::limits::{
-    MAX_CONTROL_BYTES, MAX_FRAME_BYTES, MAX_SERVER_CONTROL_BYTES, MAX_SPATIAL_LAYERS,
-    MAX_SUBSCRIPTIONS, MAX_TEXT_LENGTH, MAX_TOKEN_LENGTH, MAX_TRACKS,
+    MAX_CONTROL_BYTES, MAX_FRAME_BYTES, MAX_SERVER_CONTROL_BYTES, MAX_SPATIAL_LAYERS, MAX_SUBSCRIPTIONS,
+    MAX_TEXT_LENGTH, MAX_TOKEN_LENGTH, MAX_TRACKS,
 };
 use crate::message::*;
 use crate::{CloseCode, RelayId, SessionId, TrackId, TrackRef};
@@ -131,8 +131,7 @@ impl TryFrom<wire::LayerInfo> for LayerInfo {
     fn try_from(raw: wire::LayerInfo) -> Result<Self> {
         Ok(Self {
             spatial: spatial(raw.spatial_layer)?,
-            temporal_layers: u8::try_from(raw.temporal_layers)
-                .or(bad("number of temporal layers"))?,
+            temporal_layers: u8::try_from(raw.temporal_layers).or(bad("number of temporal layers"))?,
             width: raw.width,
             height: raw.height,
             frames_per_second: raw.frames_per_second,
@@ -492,7 +491,10 @@ fn publisher_to_wire(message: ServerMessage) -> wire::Packet {
                 ..Default::default()
             });
         }
-        ServerMessage::LayersWanted { track, spatial_layers } => {
+        ServerMessage::LayersWanted {
+            track,
+            spatial_layers,
+        } => {
             packet.set_layers_wanted(wire::LayersWanted {
                 track: track.0,
                 spatial_layers: spatial_layers.into_iter().map(Into::into).collect(),
@@ -522,19 +524,27 @@ fn publisher_to_wire(message: ServerMessage) -> wire::Packet {
 fn connection_to_wire(message: ServerMessage) -> wire::Packet {
     let mut packet = wire::Packet::new();
     match message {
-        ServerMessage::Pong { sent_at_us, server_time_ms } => packet.set_pong(wire::Pong {
+        ServerMessage::Pong {
+            sent_at_us,
+            server_time_ms,
+        } => packet.set_pong(wire::Pong {
             sent_at_us,
             server_time_ms,
             ..Default::default()
         }),
-        ServerMessage::Draining { alternate_url, deadline_ms } => {
+        ServerMessage::Draining {
+            alternate_url,
+            deadline_ms,
+        } => {
             packet.set_draining(wire::Draining {
                 alternate_url,
                 deadline_ms,
                 ..Default::default()
             });
         }
-        ServerMessage::Reachability { other_relays_reachable } => {
+        ServerMessage::Reachability {
+            other_relays_reachable,
+        } => {
             packet.set_reachability(wire::Reachability {
                 other_relays_reachable,
                 ..Default::default()
@@ -549,10 +559,7 @@ impl TryFrom<wire::Welcome> for Welcome {
     type Error = MessageError;
 
     fn try_from(raw: wire::Welcome) -> Result<Self> {
-        let limits = raw
-            .limits
-            .into_option()
-            .ok_or(MessageError::BadField("limits"))?;
+        let limits = raw.limits.into_option().ok_or(MessageError::BadField("limits"))?;
         Ok(Self {
             session: session(raw.session)?,
             resume_token: raw.resume_token,
@@ -708,7 +715,11 @@ impl From<RelayMessage> for wire::Packet {
                 interest: Some(state.interest.into()).into(),
                 ..Default::default()
             }),
-            RelayMessage::Change { relay, version, change } => {
+            RelayMessage::Change {
+                relay,
+                version,
+                change,
+            } => {
                 packet.set_relay_change(wire::RelayChange {
                     relay_id: relay.to_string(),
                     version,
@@ -737,7 +748,11 @@ impl From<RelayMessage> for wire::Packet {
                 relay_id: relay.to_string(),
                 ..Default::default()
             }),
-            RelayMessage::KeyframeRequest { relay, track, spatial } => {
+            RelayMessage::KeyframeRequest {
+                relay,
+                track,
+                spatial,
+            } => {
                 packet.set_relay_keyframe_request(wire::RelayKeyframeRequest {
                     relay_id: relay.to_string(),
                     session: track.session.get(),

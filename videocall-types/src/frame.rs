@@ -349,8 +349,7 @@ impl Frame {
     /// As [`FrameHeader::peek`].
     pub fn decode(packet: &Bytes) -> Result<Self, FrameError> {
         let header = FrameHeader::peek(packet)?;
-        let mut parsed =
-            wire::Packet::parse_from_tokio_bytes(packet).map_err(|_| FrameError::Malformed)?;
+        let mut parsed = wire::Packet::parse_from_tokio_bytes(packet).map_err(|_| FrameError::Malformed)?;
         if !parsed.has_frame() {
             return Err(FrameError::Malformed);
         }

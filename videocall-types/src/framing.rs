@@ -141,7 +141,10 @@ mod tests {
         decoder.push(&[11]);
         assert_eq!(
             decoder.next_packet(),
-            Err(StreamError::TooLarge { length: 11, limit: 10 })
+            Err(StreamError::TooLarge {
+                length: 11,
+                limit: 10
+            })
         );
         let mut decoder = StreamDecoder::new(10);
         decoder.push(&[0xff; 5]);

@@ -37,9 +37,7 @@ fn check(text: &str, what: &'static str, dot_allowed: bool) -> Result<(), IdErro
     if text.is_empty() {
         return Err(IdError::Empty(what));
     }
-    let allowed = |c: char| {
-        c.is_ascii_alphanumeric() || c == '_' || c == '-' || (dot_allowed && c == '.')
-    };
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-' || (dot_allowed && c == '.');
     if let Some(found) = text.chars().find(|&c| !allowed(c)) {
         let allowed = if dot_allowed { "_ - and ." } else { "_ and -" };
         return Err(IdError::Character { what, found, allowed });
@@ -169,9 +167,7 @@ impl<'de> Deserialize<'de> for SessionId {
 }
 
 /// A sender's own number for one of its tracks.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TrackId(pub u32);
 
@@ -230,7 +226,10 @@ mod tests {
             assert!(bad.parse::<MeetingId>().is_err(), "{bad:?}");
         }
         for good in ["a", "Team-1_x", &"x".repeat(64)] {
-            assert_eq!(good.parse::<MeetingId>().map(|id| id.to_string()), Ok(good.into()));
+            assert_eq!(
+                good.parse::<MeetingId>().map(|id| id.to_string()),
+                Ok(good.into())
+            );
         }
     }
 

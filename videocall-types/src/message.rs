@@ -3,9 +3,7 @@
 
 use bytes::Bytes;
 
-use crate::{
-    CloseCode, RelayId, SessionId, TrackId, TrackKind, TrackRef, UserName,
-};
+use crate::{CloseCode, RelayId, SessionId, TrackId, TrackKind, TrackRef, UserName};
 
 /// Why bytes are not a control message of the expected direction.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -51,7 +51,10 @@ fn client_messages_survive_the_wire() {
             priority: 1,
         }])),
         ClientMessage::RequestKeyframe { track, spatial: 1 },
-        ClientMessage::Ping { sent_at_us: 5, rtt_us: 6 },
+        ClientMessage::Ping {
+            sent_at_us: 5,
+            rtt_us: 6,
+        },
         ClientMessage::Leave,
     ];
     for message in messages {
@@ -79,11 +82,20 @@ fn server_messages_survive_the_wire_and_are_forbidden_to_clients() {
         ServerMessage::Closing(Closing::new(CloseCode::MeetingFull)),
         ServerMessage::ParticipantJoined(someone()),
         ServerMessage::ParticipantLeft(session),
-        ServerMessage::TrackChanged { session, track: someone().tracks.remove(0) },
+        ServerMessage::TrackChanged {
+            session,
+            track: someone().tracks.remove(0),
+        },
         ServerMessage::TrackRemoved(track_ref(5, 1).expect("a track")),
         ServerMessage::TrackAccepted(TrackId(1)),
-        ServerMessage::KeyframeWanted { track: TrackId(1), spatial: 2 },
-        ServerMessage::LayersWanted { track: TrackId(1), spatial_layers: vec![0, 2] },
+        ServerMessage::KeyframeWanted {
+            track: TrackId(1),
+            spatial: 2,
+        },
+        ServerMessage::LayersWanted {
+            track: TrackId(1),
+            spatial_layers: vec![0, 2],
+        },
         ServerMessage::ArrivalReport {
             interval_ms: 200,
             received_bytes: 1,
@@ -91,9 +103,17 @@ fn server_messages_survive_the_wire_and_are_forbidden_to_clients() {
             missing_frames: 3,
             delay_growth_us: -4,
         },
-        ServerMessage::Pong { sent_at_us: 5, server_time_ms: 6 },
-        ServerMessage::Draining { alternate_url: "x".into(), deadline_ms: 7 },
-        ServerMessage::Reachability { other_relays_reachable: true },
+        ServerMessage::Pong {
+            sent_at_us: 5,
+            server_time_ms: 6,
+        },
+        ServerMessage::Draining {
+            alternate_url: "x".into(),
+            deadline_ms: 7,
+        },
+        ServerMessage::Reachability {
+            other_relays_reachable: true,
+        },
     ];
     for message in messages {
         let packet = message.clone().encode();
@@ -127,7 +147,10 @@ fn relay_messages_survive_the_wire_and_are_forbidden_to_clients() {
         change(RelayChange::Participant(someone())),
         change(RelayChange::Left(someone().session)),
         change(RelayChange::Interest(interest)),
-        RelayMessage::Heartbeat { relay: relay.clone(), version: 4 },
+        RelayMessage::Heartbeat {
+            relay: relay.clone(),
+            version: 4,
+        },
         RelayMessage::StateRequest(relay.clone()),
         RelayMessage::Goodbye(relay.clone()),
         RelayMessage::KeyframeRequest {
@@ -152,9 +175,8 @@ fn fields_out_of_range_are_named() {
         tracks: Vec::new(),
         resume_token: String::new(),
     };
-    let decode = |hello: &Hello| {
-        ClientMessage::decode(&ClientMessage::Hello(Box::new(hello.clone())).encode())
-    };
+    let decode =
+        |hello: &Hello| ClientMessage::decode(&ClientMessage::Hello(Box::new(hello.clone())).encode());
     assert_eq!(decode(&hello), Err(MessageError::BadField("token")));
     hello.token.clear();
     hello.capabilities.client = "bell\u{7}".into();

@@ -36,7 +36,11 @@ fn frame() -> impl Strategy<Value = Frame> {
     let decoder = prop::option::of(("[a-z0-9.]{1,20}", any::<u32>(), payload()));
     let redundancy = prop::collection::vec((1_u32.., any::<u32>(), payload()), 0..4);
     (header(), decoder, redundancy, payload()).prop_map(|(header, decoder, redundancy, payload)| {
-        let redundancy = if header.kind.is_audio() { redundancy } else { Vec::new() };
+        let redundancy = if header.kind.is_audio() {
+            redundancy
+        } else {
+            Vec::new()
+        };
         Frame {
             header,
             decoder: decoder.map(|(codec, width, description)| DecoderConfig {
@@ -47,12 +51,14 @@ fn frame() -> impl Strategy<Value = Frame> {
             }),
             redundancy: redundancy
                 .into_iter()
-                .map(|(sequence_distance, capture_time_distance_us, payload)| RedundantFrame {
-                    sequence_distance,
-                    capture_time_distance_us,
-                    duration_us: 20_000,
-                    payload,
-                })
+                .map(
+                    |(sequence_distance, capture_time_distance_us, payload)| RedundantFrame {
+                        sequence_distance,
+                        capture_time_distance_us,
+                        duration_us: 20_000,
+                        payload,
+                    },
+                )
                 .collect(),
             payload,
         }
@@ -135,8 +141,14 @@ fn every_rule_of_the_header_is_checked() {
         assert_eq!(FrameHeader::peek(&frame.encode()), Err(error));
     };
     reject(|f| f.header.spatial = 4, FrameError::OutOfRange("spatial layer"));
-    reject(|f| f.header.temporal = 4, FrameError::OutOfRange("temporal layer"));
-    reject(|f| f.header.audio_level = Some(128), FrameError::OutOfRange("audio level"));
+    reject(
+        |f| f.header.temporal = 4,
+        FrameError::OutOfRange("temporal layer"),
+    );
+    reject(
+        |f| f.header.audio_level = Some(128),
+        FrameError::OutOfRange("audio level"),
+    );
     reject(|f| f.payload = Bytes::new(), FrameError::Malformed);
     reject(
         |f| {
