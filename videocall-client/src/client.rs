@@ -1,6 +1,7 @@
 //! The handle that programs hold, and the stream of events that belongs to it.
 
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use futures::Stream;
@@ -8,13 +9,28 @@ use futures::channel::mpsc;
 use videocall_types::{Interest, LayerId, SessionId, TrackId, TrackInfo, TrackRef};
 
 use crate::config::ClientConfig;
-use crate::core::{EncodedFrame, Event};
+use crate::core::{ClientCore, Command, EncodedFrame, Event};
+use crate::driver::{self, Channels, Clock, Connector, Figures};
 use crate::stats::{ConnectionStats, LayerStats};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::transport::native::{NativeClock as PlatformClock, NativeConnector as PlatformConnector};
+#[cfg(target_arch = "wasm32")]
+use crate::transport::web::{WebClock as PlatformClock, WebConnector as PlatformConnector};
+
+/// Commands that wait for the loop, which takes them at once; above it, the program is told.
+const COMMAND_CAPACITY: usize = 256;
+
+/// Frames that wait for the loop: a second of one video track and one audio track. Above it, the
+/// program is told and drops the frame.
+const FRAME_CAPACITY: usize = 80;
+
+/// Events that wait for the program: a second of the frames of 12 participants.
+const EVENT_CAPACITY: usize = 1024;
 
 /// Why a client did not take a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
-    /// More is waiting than the client holds. For a frame: drop it, the next keyframe heals it.
+    /// More is waiting than the client holds. For a frame: drop it and make a keyframe.
     #[error("the client is behind with what it was given")]
     Full,
     /// The client has ended.
@@ -25,7 +41,16 @@ pub enum CommandError {
 /// A participant of a meeting. Clones are handles to the same one; when the last is dropped, the
 /// client leaves.
 #[derive(Clone, Debug)]
-pub struct Client {}
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    commands: Mutex<mpsc::Sender<Command>>,
+    frames: Mutex<mpsc::Sender<Command>>,
+    figures: Arc<Mutex<Figures>>,
+}
 
 /// The events of a client, in order. Bounded: control events wait for room (and hold up the
 /// connection), frames are dropped when there is none.
@@ -52,9 +77,42 @@ impl EventStream {
 impl Client {
     /// Starts to connect. Native programs call it inside a tokio runtime.
     pub fn start(config: ClientConfig) -> (Self, EventStream) {
-        let _ = config;
-        let (_sender, events) = mpsc::channel(1);
-        (Self {}, EventStream { events })
+        let connector = PlatformConnector::new(config.clone());
+        let clock = PlatformClock::default();
+        let (client, events, running) = Self::assemble(config, connector, clock);
+        spawn(running);
+        (client, events)
+    }
+
+    /// A client and its loop, over any connector and clock.
+    fn assemble<C: Connector, K: Clock>(
+        config: ClientConfig,
+        connector: C,
+        clock: K,
+    ) -> (Self, EventStream, impl Future<Output = ()>) {
+        let (commands, commands_out) = mpsc::channel(COMMAND_CAPACITY);
+        let (frames, frames_out) = mpsc::channel(FRAME_CAPACITY);
+        let (events_in, events) = mpsc::channel(EVENT_CAPACITY);
+        let figures = Arc::new(Mutex::new(Figures::default()));
+        let channels = Channels {
+            commands: commands_out,
+            frames: frames_out,
+            events: events_in,
+            figures: Arc::clone(&figures),
+        };
+        let now = clock.now();
+        // Microseconds differ between the clients of a relay that restarts.
+        let core = ClientCore::new(config, now.as_micros(), now);
+        let shared = Shared {
+            commands: Mutex::new(commands),
+            frames: Mutex::new(frames),
+            figures,
+        };
+        let client = Self {
+            shared: Arc::new(shared),
+        };
+        let running = driver::run(core, connector, clock, channels);
+        (client, EventStream { events }, running)
     }
 
     /// Adds a track, or replaces its description.
@@ -62,8 +120,7 @@ impl Client {
     /// # Errors
     /// As [`CommandError`] says; so do the other commands.
     pub fn publish(&self, track: TrackInfo) -> Result<(), CommandError> {
-        let _ = track;
-        Ok(())
+        self.command(Command::PublishTrack(track))
     }
 
     /// Ends a track.
@@ -71,17 +128,15 @@ impl Client {
     /// # Errors
     /// See [`Client::publish`].
     pub fn unpublish(&self, track: TrackId) -> Result<(), CommandError> {
-        let _ = track;
-        Ok(())
+        self.command(Command::UnpublishTrack(track))
     }
 
-    /// Announces that a track sends nothing, or sends again.
+    /// Announces that a track sends nothing, or sends again. Frames of a muted track are not sent.
     ///
     /// # Errors
     /// See [`Client::publish`].
     pub fn set_muted(&self, track: TrackId, muted: bool) -> Result<(), CommandError> {
-        let _ = (track, muted);
-        Ok(())
+        self.command(Command::SetMuted { track, muted })
     }
 
     /// Sends a frame of a track. Before the track is accepted it is dropped.
@@ -89,8 +144,7 @@ impl Client {
     /// # Errors
     /// See [`Client::publish`].
     pub fn send_frame(&self, frame: EncodedFrame) -> Result<(), CommandError> {
-        let _ = frame;
-        Ok(())
+        give(&self.shared.frames, Command::SendFrame(frame))
     }
 
     /// Replaces the set of what is received.
@@ -98,8 +152,7 @@ impl Client {
     /// # Errors
     /// See [`Client::publish`].
     pub fn subscribe(&self, interest: Interest) -> Result<(), CommandError> {
-        let _ = interest;
-        Ok(())
+        self.command(Command::Subscribe(interest))
     }
 
     /// Asks for a keyframe because a decoder cannot go on.
@@ -107,25 +160,60 @@ impl Client {
     /// # Errors
     /// See [`Client::publish`].
     pub fn request_keyframe(&self, track: TrackRef, spatial: u8) -> Result<(), CommandError> {
-        let _ = (track, spatial);
-        Ok(())
+        self.command(Command::RequestKeyframe { track, spatial })
     }
 
     /// Leaves for good; [`Event::Closed`] follows.
-    pub fn leave(&self) {}
+    pub fn leave(&self) {
+        if self.command(Command::Leave) == Err(CommandError::Full) {
+            // A loop that does not take commands any more sees that there is nobody left.
+            sender(&self.shared.commands).close_channel();
+        }
+    }
 
     /// Figures of the connection, some 5 times a second.
     pub fn stats(&self) -> ConnectionStats {
-        ConnectionStats::default()
+        driver::lock(&self.shared.figures).connection
     }
 
     /// Figures of every layer that is received, some 5 times a second.
     pub fn layer_stats(&self) -> Vec<(LayerId, LayerStats)> {
-        Vec::new()
+        driver::lock(&self.shared.figures).layers.clone()
     }
 
     /// Our session, once we are in.
     pub fn session(&self) -> Option<SessionId> {
-        None
+        driver::lock(&self.shared.figures).session
     }
+
+    fn command(&self, command: Command) -> Result<(), CommandError> {
+        give(&self.shared.commands, command)
+    }
+}
+
+type Sender = Mutex<mpsc::Sender<Command>>;
+
+fn sender(channel: &Sender) -> std::sync::MutexGuard<'_, mpsc::Sender<Command>> {
+    channel.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One sender behind a lock, because every clone of a sender makes the channel one longer.
+fn give(channel: &Sender, command: Command) -> Result<(), CommandError> {
+    sender(channel).try_send(command).map_err(|error| {
+        if error.is_full() {
+            CommandError::Full
+        } else {
+            CommandError::Closed
+        }
+    })
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn spawn(running: impl Future<Output = ()> + Send + 'static) {
+    tokio::spawn(running);
+}
+
+#[cfg(target_arch = "wasm32")]
+fn spawn(running: impl Future<Output = ()> + 'static) {
+    wasm_bindgen_futures::spawn_local(running);
 }

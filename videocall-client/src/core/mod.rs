@@ -5,12 +5,30 @@
 //! empty, [`ClientCore::poll_packet`] as long as the connection takes something, and
 //! [`ClientCore::handle`] with [`Input::Timeout`] when [`ClientCore::next_wake`] is reached.
 
+mod connect;
+mod online;
+mod plan;
+mod publish;
+mod queue;
+mod random;
+mod receive;
+mod roster;
 mod types;
 
-use videocall_types::{LayerId, SessionId, Timestamp};
+use std::collections::VecDeque;
+
+use videocall_types::api::JoinResponse;
+use videocall_types::{ClientMessage, CloseCode, Closing, Interest, LayerId, SessionId, Timestamp};
 
 use crate::config::ClientConfig;
 use crate::stats::{ConnectionStats, LayerStats};
+use connect::{Outage, Phase};
+use plan::Experience;
+use publish::{Numbered, Publisher};
+use queue::SendQueue;
+use random::Random;
+use receive::Receiver;
+use roster::Roster;
 
 pub use types::{
     Command, ConnectionState, ConnectionStatus, EncodedFrame, Event, Input, Lane, OutgoingPacket, Output,
@@ -21,53 +39,208 @@ pub use types::{
 #[derive(Debug)]
 pub struct ClientCore {
     config: ClientConfig,
+    random: Random,
+    phase: Phase,
+    outage: Outage,
+    experience: Experience,
+    ticket: Option<JoinResponse>,
+    session: Option<SessionId>,
+    resume_token: String,
+    status: ConnectionStatus,
+    roster: Roster,
+    publisher: Publisher,
+    /// What the program wants to receive, once it has said so.
+    interest: Option<Interest>,
+    queue: SendQueue,
+    receiver: Receiver,
     stats: ConnectionStats,
+    /// What the driver has not taken yet. It takes everything after each input, and an input adds a
+    /// few; the frames that waited for their track (see `receive`) are the most.
+    outputs: VecDeque<Output>,
 }
 
 impl ClientCore {
-    /// A client that starts to connect with the next [`ClientCore::poll`]. The seed spreads
-    /// reconnections; it keeps no secret.
+    /// A client that starts to connect. The seed spreads reconnections; it keeps no secret.
     pub fn new(config: ClientConfig, seed: u64, now: Timestamp) -> Self {
-        let _ = (seed, now);
-        Self {
-            config,
+        let mut core = Self {
+            random: Random::new(seed),
+            phase: Phase::Ended,
+            outage: Outage::first(now),
+            experience: Experience::default(),
+            ticket: config.ticket.clone(),
+            session: None,
+            resume_token: String::new(),
+            status: ConnectionStatus::default(),
+            roster: Roster::default(),
+            publisher: Publisher::default(),
+            interest: None,
+            queue: SendQueue::default(),
+            receiver: Receiver::default(),
             stats: ConnectionStats::default(),
-        }
+            outputs: VecDeque::new(),
+            config,
+        };
+        core.tell_status();
+        core.start_round(now);
+        core
     }
 
     /// Takes what happened.
     pub fn handle(&mut self, input: Input, now: Timestamp) {
-        let _ = (input, now, &self.config);
+        if matches!(self.phase, Phase::Ended) {
+            return;
+        }
+        match input {
+            Input::Ticket(answer) => self.handle_ticket(answer, now),
+            Input::Connected => self.handle_connected(now),
+            Input::ConnectFailed(reason) => self.handle_connect_failed(reason, now),
+            Input::Packet(packet) => self.handle_packet(packet, now),
+            Input::Disconnected { code, reason } => match code {
+                Some(code) => self.handle_closing(Closing::new(code), now),
+                None => self.handle_lost(reason, now),
+            },
+            Input::Command(command) => self.handle_command(command, now),
+            Input::FrameDiscarded(layer) => self.receiver.discarded(layer),
+            Input::Timeout => {}
+        }
+        self.handle_time(now);
+        self.tell_relay(now);
     }
 
     /// What to do next, until `None`.
     pub fn poll(&mut self) -> Option<Output> {
-        None
+        self.outputs.pop_front()
     }
 
     /// The most urgent packet whose lane is ready, until `None`.
     pub fn poll_packet(&mut self, now: Timestamp, ready: impl FnMut(Lane) -> bool) -> Option<OutgoingPacket> {
-        let _ = (now, ready);
-        None
+        let packet = self.queue.pop(now, ready)?;
+        self.stats.packets_sent += 1;
+        self.stats.bytes_sent += packet.packet.len() as u64;
+        Some(packet)
     }
 
     /// When to call [`ClientCore::handle`] with [`Input::Timeout`], unless something happens before.
     pub fn next_wake(&self) -> Option<Timestamp> {
-        None
+        match &self.phase {
+            Phase::Fetching { until }
+            | Phase::Connecting { until, .. }
+            | Phase::Greeting { until, .. }
+            | Phase::Waiting { until } => Some(*until),
+            Phase::Online(online) => Some(online.next_wake()),
+            Phase::Ended => None,
+        }
+    }
+
+    /// Nothing more will happen.
+    pub fn is_ended(&self) -> bool {
+        matches!(self.phase, Phase::Ended)
     }
 
     /// Our session, while and after we are in.
     pub fn session(&self) -> Option<SessionId> {
-        None
+        self.session
     }
 
     /// Figures of the connection.
     pub fn stats(&self) -> ConnectionStats {
-        self.stats
+        ConnectionStats {
+            state: self.status.state,
+            transport: self.status.transport,
+            rtt_ms: self.status.rtt.map(|rtt| rtt.as_secs_f64() * 1000.0),
+            frames_dropped_sending: self.stats.frames_dropped_sending + self.queue.dropped(),
+            frames_ignored: self.receiver.ignored(),
+            ..self.stats
+        }
     }
 
     /// Figures of every layer that is received.
     pub fn layer_stats(&self) -> impl Iterator<Item = (LayerId, LayerStats)> + '_ {
-        std::iter::empty()
+        self.receiver.layer_stats()
+    }
+
+    fn handle_command(&mut self, command: Command, now: Timestamp) {
+        match command {
+            Command::PublishTrack(info) => self.publisher.publish(info),
+            Command::UnpublishTrack(track) => {
+                self.publisher.unpublish(track);
+                self.queue.forget_track(track);
+            }
+            Command::SetMuted { track, muted } => self.publisher.set_muted(track, muted),
+            Command::SendFrame(frame) => self.send_frame(frame, now),
+            Command::Subscribe(interest) => {
+                self.interest = Some(interest);
+                if let Phase::Online(online) = &mut self.phase {
+                    online.subscription_changed();
+                }
+            }
+            Command::RequestKeyframe { track, spatial } => {
+                self.request_keyframe(LayerId { track, spatial }, now);
+            }
+            Command::Leave => self.leave(now),
+        }
+    }
+
+    fn send_frame(&mut self, frame: EncodedFrame, now: Timestamp) {
+        let session = match self.phase {
+            Phase::Online(_) => self.session,
+            _ => None,
+        };
+        let limit = self.max_frame_bytes();
+        match self.publisher.number(frame, session) {
+            Numbered::Frame { header, packet } if packet.len() <= limit => {
+                let needed = self.queue.push_frame(header, packet, now);
+                if let Some(needed) = needed {
+                    self.want_keyframe(needed.track, needed.spatial);
+                }
+            }
+            Numbered::Frame { .. } | Numbered::Dropped => self.stats.frames_dropped_sending += 1,
+        }
+    }
+
+    fn want_keyframe(&mut self, track: videocall_types::TrackId, spatial: u8) {
+        self.tell(Event::KeyframeWanted { track, spatial });
+    }
+
+    fn request_keyframe(&mut self, layer: LayerId, now: Timestamp) {
+        if self.receiver.may_request_keyframe(layer, now) {
+            self.ask_relay_for_keyframe(layer, now);
+        }
+    }
+
+    fn ask_relay_for_keyframe(&mut self, layer: LayerId, now: Timestamp) {
+        let message = ClientMessage::RequestKeyframe {
+            track: layer.track,
+            spatial: layer.spatial,
+        };
+        self.send_control(message, now);
+    }
+
+    fn leave(&mut self, now: Timestamp) {
+        if matches!(self.phase, Phase::Online(_)) {
+            self.send_control(ClientMessage::Leave, now);
+        }
+        self.end(Closing::new(CloseCode::Left));
+    }
+
+    /// Control messages need an open connection; what has to outlive one is told again on the next.
+    fn send_control(&mut self, message: ClientMessage, now: Timestamp) {
+        let open = matches!(self.phase, Phase::Online(_) | Phase::Greeting { .. });
+        if open && self.queue.push_control(message.encode()).is_err() {
+            self.outputs
+                .push_back(Output::Disconnect(CloseCode::LivenessTimeout));
+            self.handle_lost("the connection takes no more messages".into(), now);
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    fn tell_status(&mut self) {
+        self.tell(Event::Connection(self.status.clone()));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,9 +55,9 @@ pub enum Output {
     /// Open a connection, its address is absolute; answer with [`Input::Connected`] or
     /// [`Input::ConnectFailed`].
     Connect(RelayEndpoint),
-    /// Give up what is fetched, being opened or open. What was to be sent on it is to be sent first;
-    /// with `None` the peer is taken for dead and nothing is waited for.
-    Disconnect(Option<CloseCode>),
+    /// Give up what is being fetched or opened; close what is open with this code, after the control
+    /// messages that wait.
+    Disconnect(CloseCode),
     /// Tell the program.
     Event(Event),
 }
@@ -144,10 +144,6 @@ pub struct EncodedFrame {
 
 /// What a program learns.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "frames are by far the most frequent variant and must not cost an allocation each"
-)]
 pub enum Event {
     /// The connection's state, carrier or notice has changed.
     Connection(ConnectionStatus),

@@ -1,0 +1,262 @@
+//! In the meeting: messages and frames of the relay, pings, liveness, and what the relay is told.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use videocall_types::limits::MAX_FRAME_BYTES;
+use videocall_types::{
+    ClientMessage, CloseCode, Closing, ServerMessage, SessionLimits, Timestamp, TrackId, is_frame,
+};
+
+use super::ClientCore;
+use super::connect::Phase;
+use super::receive::Received;
+use super::types::{Event, Output};
+
+/// Between two Subscribe messages: dragging a window's edge changes what is wanted with every
+/// picture, and the relay counts control messages.
+const SUBSCRIBE_INTERVAL: Duration = Duration::from_millis(100);
+
+/// What a connection that carries a meeting needs.
+#[derive(Debug)]
+pub(super) struct Online {
+    since: Timestamp,
+    limits: SessionLimits,
+    heard: Timestamp,
+    next_ping: Timestamp,
+    rtt: Option<Duration>,
+    /// The relay does not know the current subscription.
+    unsubscribed: bool,
+    next_subscribe: Timestamp,
+    /// When to go to another relay, because this one stops.
+    move_at: Option<Timestamp>,
+}
+
+impl Online {
+    pub(super) fn new(limits: SessionLimits, subscribe: bool, now: Timestamp) -> Self {
+        Self {
+            since: now,
+            limits,
+            heard: now,
+            next_ping: now,
+            rtt: None,
+            unsubscribed: subscribe,
+            next_subscribe: now,
+            move_at: None,
+        }
+    }
+
+    pub(super) fn since(&self) -> Timestamp {
+        self.since
+    }
+
+    pub(super) fn subscription_changed(&mut self) {
+        self.unsubscribed = true;
+    }
+
+    pub(super) fn next_wake(&self) -> Timestamp {
+        let subscribe = self.unsubscribed.then_some(self.next_subscribe);
+        [
+            Some(self.dead_at()),
+            Some(self.next_ping),
+            subscribe,
+            self.move_at,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .unwrap_or(Timestamp::MAX)
+    }
+
+    fn dead_at(&self) -> Timestamp {
+        // A relay that announces nonsense does not make us give up at once.
+        self.heard + Duration::from_millis(self.limits.liveness_ms.max(1000).into())
+    }
+
+    fn ping_interval(&self) -> Duration {
+        Duration::from_millis(self.limits.ping_interval_ms.max(100).into())
+    }
+}
+
+impl ClientCore {
+    pub(super) fn handle_packet(&mut self, packet: Bytes, now: Timestamp) {
+        match &mut self.phase {
+            Phase::Online(online) => online.heard = now,
+            Phase::Greeting { .. } => {}
+            _ => return,
+        }
+        self.stats.packets_received += 1;
+        self.stats.bytes_received += packet.len() as u64;
+        if is_frame(&packet) {
+            return self.handle_frame(packet, now);
+        }
+        let message = match ServerMessage::decode(&packet) {
+            Ok(message) => message,
+            Err(error) => {
+                tracing::debug!(%error, "the relay sent something that is no message");
+                return;
+            }
+        };
+        if matches!(self.phase, Phase::Greeting { .. }) {
+            self.handle_greeting(message, now);
+        } else {
+            self.handle_message(message, now);
+        }
+    }
+
+    fn handle_frame(&mut self, packet: Bytes, now: Timestamp) {
+        match self.receiver.packet(packet, &self.roster, now) {
+            Received::Frame(frame) => self.tell(Event::Frame(frame)),
+            Received::Stuck(layer) => self.ask_relay_for_keyframe(layer, now),
+            Received::Nothing => {}
+        }
+    }
+
+    /// Frames that came before the announcement of their track.
+    pub(super) fn take_early_frames(&mut self, now: Timestamp) {
+        for packet in self.receiver.take_early(&self.roster, now) {
+            self.handle_frame(packet, now);
+        }
+    }
+
+    fn handle_message(&mut self, message: ServerMessage, now: Timestamp) {
+        match message {
+            ServerMessage::Closing(closing) => self.handle_closing(closing, now),
+            ServerMessage::TrackAccepted(track) => self.track_accepted(track),
+            ServerMessage::KeyframeWanted { track, spatial } => self.want_keyframe(track, spatial),
+            ServerMessage::LayersWanted {
+                track,
+                spatial_layers,
+            } => self.tell(Event::LayersWanted {
+                track,
+                spatial_layers,
+            }),
+            ServerMessage::Pong { sent_at_us, .. } => self.handle_pong(sent_at_us, now),
+            ServerMessage::Draining {
+                alternate_url,
+                deadline_ms,
+            } => self.handle_draining(alternate_url, deadline_ms, now),
+            ServerMessage::Reachability {
+                other_relays_reachable,
+            } => self.tell(Event::Reachability {
+                other_relays_reachable,
+            }),
+            // The sender's controller is what these reports are for; there is one bitrate so far.
+            ServerMessage::ArrivalReport { .. } => {}
+            ServerMessage::Welcome(_) | ServerMessage::Unknown => {}
+            membership => self.handle_membership(membership, now),
+        }
+    }
+
+    fn handle_membership(&mut self, message: ServerMessage, now: Timestamp) {
+        let (event, news) = match message {
+            ServerMessage::ParticipantJoined(participant) => {
+                let news = self.roster.join(participant.clone());
+                (Event::ParticipantJoined(participant), news)
+            }
+            ServerMessage::ParticipantLeft(session) => {
+                (Event::ParticipantLeft(session), self.roster.leave(session))
+            }
+            ServerMessage::TrackChanged { session, track } => {
+                let news = self.roster.change_track(session, track.clone());
+                (Event::TrackChanged { session, track }, news)
+            }
+            ServerMessage::TrackRemoved(track) => {
+                (Event::TrackRemoved(track), self.roster.remove_track(track))
+            }
+            _ => return,
+        };
+        if news {
+            self.receiver.reconcile(&self.roster);
+            self.tell(event);
+            self.take_early_frames(now);
+        }
+    }
+
+    pub(super) fn track_accepted(&mut self, track: TrackId) {
+        let Some(layers) = self.publisher.accept(track) else {
+            return;
+        };
+        self.tell(Event::TrackAccepted(track));
+        for spatial in layers {
+            self.want_keyframe(track, spatial);
+        }
+    }
+
+    fn handle_pong(&mut self, sent_at_us: u64, now: Timestamp) {
+        let Phase::Online(online) = &mut self.phase else {
+            return;
+        };
+        let sent = Timestamp::from_micros(sent_at_us);
+        if sent > now || sent < online.since {
+            return;
+        }
+        let sample = now.since(sent);
+        // RFC 6298 §2: a smoothed round-trip time takes an eighth of each new sample.
+        let smoothed = online.rtt.map_or(sample, |rtt| (rtt * 7 + sample) / 8);
+        online.rtt = Some(smoothed);
+        self.status.rtt = Some(smoothed);
+    }
+
+    /// The relay stops: everybody moves at a time of their own in the first half of what is left.
+    fn handle_draining(&mut self, alternate_url: String, deadline_ms: u32, now: Timestamp) {
+        let spread = self.random.fraction() / 2.0;
+        if !alternate_url.is_empty() {
+            self.experience.advised = Some(alternate_url);
+        }
+        if let Phase::Online(online) = &mut self.phase {
+            let wait = Duration::from_millis(deadline_ms.into()).mul_f64(spread);
+            online.move_at.get_or_insert(now + wait);
+        }
+    }
+
+    /// What the passing of time means.
+    pub(super) fn handle_time(&mut self, now: Timestamp) {
+        let Phase::Online(online) = &mut self.phase else {
+            return self.handle_connecting_time(now);
+        };
+        if online.dead_at() <= now {
+            self.outputs
+                .push_back(Output::Disconnect(CloseCode::LivenessTimeout));
+            return self.handle_lost("nothing was heard from the relay".into(), now);
+        }
+        if online.move_at.is_some_and(|move_at| move_at <= now) {
+            return self.handle_closing(Closing::new(CloseCode::Draining), now);
+        }
+        if online.next_ping <= now {
+            online.next_ping = now + online.ping_interval();
+            let rtt = online.rtt.unwrap_or_default();
+            let ping = ClientMessage::Ping {
+                sent_at_us: now.as_micros(),
+                rtt_us: u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX),
+            };
+            self.send_control(ping, now);
+        }
+    }
+
+    /// What the program has changed and the relay does not know yet.
+    pub(super) fn tell_relay(&mut self, now: Timestamp) {
+        let Phase::Online(online) = &mut self.phase else {
+            return;
+        };
+        let mut messages = Vec::new();
+        let (changed, ended) = self.publisher.take_changes();
+        messages.extend(ended.into_iter().map(ClientMessage::UnpublishTrack));
+        messages.extend(changed.into_iter().map(ClientMessage::PublishTrack));
+        if online.unsubscribed && online.next_subscribe <= now {
+            online.unsubscribed = false;
+            online.next_subscribe = now + SUBSCRIBE_INTERVAL;
+            messages.extend(self.interest.clone().map(ClientMessage::Subscribe));
+        }
+        for message in messages {
+            self.send_control(message, now);
+        }
+    }
+
+    pub(super) fn max_frame_bytes(&self) -> usize {
+        match &self.phase {
+            Phase::Online(online) => online.limits.max_frame_bytes as usize,
+            _ => MAX_FRAME_BYTES,
+        }
+    }
+}
