@@ -1,1 +1,18 @@
-//! e2e
+//! What tests and benchmarks against the real servers have in common: the servers as processes, raw
+//! clients that may break every rule, calls of library clients that notice every lost frame, and
+//! load for one relay.
+//!
+//! What a test checks is left to the tests; browsers are in `browser/`.
+
+pub mod bench;
+mod call;
+mod process;
+mod raw;
+mod servers;
+mod ticket;
+
+pub use call::{Call, Caller, LayerSeen, Seen};
+pub use process::{Process, free_port, program};
+pub use raw::{RawClient, RawEnd, camera, hello};
+pub use servers::{ActixApi, Nats, Server, VideocallServer, WebTransportServer};
+pub use ticket::{endpoint, join, join_status};

@@ -1,0 +1,354 @@
+//! Calls of library clients that send all the time and notice every frame that is missing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use videocall_client::core::{ConnectionStatus, EncodedFrame};
+use videocall_client::{Client, ClientConfig, Event, EventStream, TransportPreference};
+use videocall_types::{
+    Closing, DecoderConfig, Frame, LayerId, Participant, SessionId, TrackId, TrackInfo, TrackKind,
+};
+
+/// Nothing that a test waits for takes longer.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Between two frames of each track: that of voices.
+const FRAME_INTERVAL: Duration = Duration::from_millis(20);
+
+const MICROPHONE: TrackId = TrackId(1);
+const CAMERA: TrackId = TrackId(2);
+
+/// What a client has learnt.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// The last status of the connection.
+    pub status: ConnectionStatus,
+    /// Our session.
+    pub session: Option<SessionId>,
+    /// How often we have entered.
+    pub joins: u32,
+    /// The last time the old session went on.
+    pub resumed: bool,
+    /// Everybody else.
+    pub roster: BTreeMap<SessionId, Participant>,
+    /// Everybody who has left, since the beginning.
+    pub left: BTreeSet<SessionId>,
+    /// What has come, by layer.
+    pub layers: BTreeMap<LayerId, LayerSeen>,
+    /// It is over.
+    pub closed: Option<Closing>,
+}
+
+/// What has come of one layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LayerSeen {
+    /// Frames.
+    pub frames: u64,
+    /// Number of the last one.
+    pub last: u64,
+    /// Numbers between the first and the last that never came.
+    pub missing: u64,
+}
+
+impl LayerSeen {
+    fn take(&mut self, sequence: u64) {
+        if self.frames > 0 {
+            self.missing += sequence.saturating_sub(self.last + 1);
+        }
+        self.frames += 1;
+        self.last = self.last.max(sequence);
+    }
+}
+
+impl Seen {
+    /// Frames of somebody, of all tracks.
+    pub fn frames_of(&self, session: SessionId) -> u64 {
+        let of = self
+            .layers
+            .iter()
+            .filter(|(layer, _)| layer.track.session == session);
+        of.map(|(_, seen)| seen.frames).sum()
+    }
+
+    /// Frames of somebody that are missing, of all tracks.
+    pub fn missing_of(&self, session: SessionId) -> u64 {
+        let of = self
+            .layers
+            .iter()
+            .filter(|(layer, _)| layer.track.session == session);
+        of.map(|(_, seen)| seen.missing).sum()
+    }
+}
+
+/// A library client with a voice and a face, both of which it sends all the time.
+#[derive(Debug)]
+pub struct Caller {
+    client: Client,
+    seen: watch::Receiver<Seen>,
+    task: JoinHandle<()>,
+}
+
+impl Caller {
+    /// Begins to join.
+    ///
+    /// # Errors
+    /// When one of the names is not allowed.
+    pub fn start(
+        url: &str,
+        meeting: &str,
+        name: &str,
+        transport: TransportPreference,
+    ) -> anyhow::Result<Self> {
+        let mut config = ClientConfig::new(url, meeting.parse()?, name.parse()?);
+        config.transport = transport;
+        Ok(Self::start_with(config))
+    }
+
+    /// Begins to join with these settings.
+    pub fn start_with(config: ClientConfig) -> Self {
+        let (client, events) = Client::start(config);
+        let (sender, seen) = watch::channel(Seen::default());
+        let task = tokio::spawn(run(client.clone(), events, sender));
+        Self { client, seen, task }
+    }
+
+    /// The client.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// What it has learnt so far.
+    pub fn seen(&self) -> Seen {
+        self.seen.borrow().clone()
+    }
+
+    /// Waits until what it has learnt fulfils a condition.
+    ///
+    /// # Errors
+    /// When it does not in time.
+    pub async fn until(&self, what: &str, condition: impl FnMut(&Seen) -> bool) -> anyhow::Result<Seen> {
+        self.until_within(TIMEOUT, what, condition).await
+    }
+
+    /// The same with a time limit of the test's own.
+    ///
+    /// # Errors
+    /// When it does not in time.
+    pub async fn until_within(
+        &self,
+        limit: Duration,
+        what: &str,
+        condition: impl FnMut(&Seen) -> bool,
+    ) -> anyhow::Result<Seen> {
+        let mut seen = self.seen.clone();
+        match timeout(limit, seen.wait_for(condition)).await {
+            Ok(Ok(now)) => Ok(now.clone()),
+            _ => bail!("{what}: not within {limit:?}; last seen: {:?}", self.seen()),
+        }
+    }
+
+    /// Waits until it is in, and says as whom.
+    ///
+    /// # Errors
+    /// When it does not get in.
+    pub async fn session(&self) -> anyhow::Result<SessionId> {
+        let seen = self
+            .until("the client is in", |seen| {
+                seen.session.is_some() || seen.closed.is_some()
+            })
+            .await?;
+        seen.session
+            .with_context(|| format!("the client was refused: {:?}", seen.closed))
+    }
+
+    /// Waits until so many more frames of somebody have come.
+    ///
+    /// # Errors
+    /// When they do not come.
+    pub async fn receives(&self, more: u64, from: SessionId) -> anyhow::Result<()> {
+        let before = self.seen.borrow().frames_of(from);
+        let what = format!("{more} more frames of {from}");
+        self.until(&what, |seen| seen.frames_of(from) >= before + more)
+            .await
+            .map(drop)
+    }
+
+    /// Leaves and waits for the end.
+    ///
+    /// # Errors
+    /// When it does not come.
+    pub async fn leave(self) -> anyhow::Result<()> {
+        self.client.leave();
+        self.until("the end", |seen| seen.closed.is_some())
+            .await
+            .map(drop)
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Two callers in a meeting of their own.
+#[derive(Debug)]
+pub struct Call {
+    callers: [(Caller, SessionId); 2],
+}
+
+/// Frames that both receive before and after what a call is to survive: half a second of both tracks.
+const SAMPLE: u64 = 50;
+
+impl Call {
+    /// Brings two callers together and waits until frames pass both ways.
+    ///
+    /// # Errors
+    /// When they do not.
+    pub async fn start(
+        urls: [&str; 2],
+        meeting: &str,
+        transports: [TransportPreference; 2],
+    ) -> anyhow::Result<Self> {
+        let first = Caller::start(urls[0], meeting, "first", transports[0])?;
+        let second = Caller::start(urls[1], meeting, "second", transports[1])?;
+        let (one, two) = (first.session().await?, second.session().await?);
+        let call = Self {
+            callers: [(first, one), (second, two)],
+        };
+        call.goes_on().await?;
+        Ok(call)
+    }
+
+    /// Waits until both have received more of the other.
+    ///
+    /// # Errors
+    /// When they do not.
+    pub async fn goes_on(&self) -> anyhow::Result<()> {
+        let [(first, one), (second, two)] = &self.callers;
+        tokio::try_join!(first.receives(SAMPLE, *two), second.receives(SAMPLE, *one)).map(drop)
+    }
+
+    /// A session of the call, for somebody who pretends to have it.
+    pub fn session(&self) -> SessionId {
+        self.callers[0].1
+    }
+
+    /// Checks that nothing has been lost and nobody was disturbed.
+    ///
+    /// # Errors
+    /// With what was lost.
+    pub fn check(&self) -> anyhow::Result<()> {
+        let [(first, one), (second, two)] = &self.callers;
+        for (caller, other) in [(first, *two), (second, *one)] {
+            let seen = caller.seen();
+            let alone = seen.left.contains(&other) || seen.closed.is_some();
+            if alone || seen.joins != 1 || seen.missing_of(other) > 0 {
+                bail!("the one who talks to {other} was disturbed: {seen:?}");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Takes events and sends frames until the client has ended.
+async fn run(client: Client, mut events: EventStream, seen: watch::Sender<Seen>) {
+    for track in [MICROPHONE, CAMERA] {
+        // A client that has ended says so by the end of its events.
+        let _ended = client.publish(description(track));
+    }
+    let started = Instant::now();
+    let mut ticks = interval(FRAME_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut keyframe = true;
+    loop {
+        tokio::select! {
+            event = events.next() => match event {
+                Some(Event::KeyframeWanted { .. } | Event::TrackAccepted(_)) => keyframe = true,
+                Some(event) => {
+                    seen.send_modify(|seen| note(seen, event));
+                }
+                None => return,
+            },
+            _ = ticks.tick() => {
+                let time = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+                let _dropped = client.send_frame(frame(MICROPHONE, time, true));
+                keyframe &= client.send_frame(frame(CAMERA, time, keyframe)).is_err();
+            }
+        }
+    }
+}
+
+fn note(seen: &mut Seen, event: Event) {
+    match event {
+        Event::Connection(status) => seen.status = status,
+        Event::Joined {
+            session,
+            resumed,
+            participants,
+        } => {
+            seen.session = Some(session);
+            seen.joins += 1;
+            seen.resumed = resumed;
+            seen.roster = participants
+                .into_iter()
+                .map(|person| (person.session, person))
+                .collect();
+        }
+        Event::ParticipantJoined(person) => {
+            seen.roster.insert(person.session, person);
+        }
+        Event::ParticipantLeft(session) => {
+            seen.roster.remove(&session);
+            seen.left.insert(session);
+        }
+        Event::Frame(Frame { header, .. }) => {
+            seen.layers
+                .entry(header.layer())
+                .or_default()
+                .take(header.sequence);
+        }
+        Event::Closed(closing) => seen.closed = Some(closing),
+        _ => {}
+    }
+}
+
+fn description(track: TrackId) -> TrackInfo {
+    let camera = track == CAMERA;
+    TrackInfo {
+        track,
+        kind: if camera {
+            TrackKind::Camera
+        } else {
+            TrackKind::Microphone
+        },
+        muted: false,
+        codec: if camera { "vp8" } else { "opus" }.to_owned(),
+        layers: Vec::new(),
+    }
+}
+
+/// A frame of about the size that such a track has.
+fn frame(track: TrackId, capture_time_us: u64, keyframe: bool) -> EncodedFrame {
+    let camera = track == CAMERA;
+    let config = DecoderConfig {
+        codec: if camera { "vp8" } else { "opus" }.to_owned(),
+        ..Default::default()
+    };
+    EncodedFrame {
+        track,
+        spatial: 0,
+        temporal: 0,
+        capture_time_us,
+        keyframe,
+        duration_us: 20_000,
+        audio_level: (!camera).then_some(30),
+        decoder: keyframe.then_some(config),
+        payload: Bytes::from_static(if camera { &[7; 1500] } else { &[7; 100] }),
+    }
+}

@@ -1,0 +1,164 @@
+//! Child processes with a log, ended by their own process id when they go out of scope.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::net::{TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+/// Lines of a log that are shown when a test fails.
+const LOG_LINES: usize = 40;
+
+/// A server gets this long to start; a debug build on a busy machine takes a while.
+const READY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Between two looks at a process that starts.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Ticks per second in `/proc` (`USER_HZ`), the same on every Linux.
+const TICKS_PER_SECOND: u32 = 100;
+
+/// A running program.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts a program; what it prints goes to a log in `folder`.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start<S: AsRef<OsStr>>(
+        folder: &Path,
+        program: &Path,
+        arguments: impl IntoIterator<Item = S>,
+        environment: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
+        let name = program
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let log = folder.join(format!("{name}.log"));
+        let output = File::options().create(true).append(true).open(&log)?;
+        let child = Command::new(program)
+            .args(arguments)
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .spawn()
+            .with_context(|| format!("cannot start {}", program.display()))?;
+        Ok(Self { name, child, log })
+    }
+
+    /// Waits until the probe succeeds.
+    ///
+    /// # Errors
+    /// When the process ends before, or it takes too long.
+    pub async fn ready<P, F>(&mut self, probe: P) -> anyhow::Result<()>
+    where
+        P: Fn() -> F,
+        F: Future<Output = bool>,
+    {
+        let deadline = Instant::now() + READY_TIMEOUT;
+        while !probe().await {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("{} ended with {status}:\n{}", self.name, self.log_tail());
+            }
+            if Instant::now() > deadline {
+                bail!(
+                    "{} is not ready after {READY_TIMEOUT:?}:\n{}",
+                    self.name,
+                    self.log_tail()
+                );
+            }
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+        Ok(())
+    }
+
+    /// Ends it without a word to anybody.
+    ///
+    /// # Errors
+    /// When it cannot be ended.
+    pub fn kill(&mut self) -> std::io::Result<()> {
+        self.child.kill()?;
+        self.child.wait().map(drop)
+    }
+
+    /// The processor time it has used so far.
+    ///
+    /// # Errors
+    /// When `/proc` does not say.
+    pub fn cpu_time(&self) -> anyhow::Result<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // Behind the name, which may hold anything: state is field 3, utime 14, stime 15 (proc(5)).
+        let (_, fields) = stat.rsplit_once(')').context("no process name")?;
+        let mut times = fields.split_whitespace().skip(11).take(2).map(str::parse::<u32>);
+        let mut next = || times.next().context("too few fields")?.context("not a number");
+        let ticks: u32 = next()? + next()?;
+        Ok(Duration::from_secs(1) * ticks / TICKS_PER_SECOND)
+    }
+
+    fn log_tail(&self) -> String {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+    }
+}
+
+impl Drop for Process {
+    #[expect(
+        clippy::print_stderr,
+        reason = "a failed test shows what the servers have said"
+    )]
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ended = self.kill();
+        if std::thread::panicking() {
+            eprintln!("── {}\n{}", self.name, self.log_tail());
+        }
+    }
+}
+
+/// One of the product's programs: from `VIDEOCALL_BIN_DIR`, or from where Cargo built this very
+/// program.
+///
+/// # Errors
+/// When it is in neither place.
+pub fn program(name: &str) -> anyhow::Result<PathBuf> {
+    let mut folders: Vec<PathBuf> = std::env::var_os("VIDEOCALL_BIN_DIR")
+        .into_iter()
+        .map(Into::into)
+        .collect();
+    let own = std::env::current_exe()?;
+    // Tests are in `deps`, one below the programs.
+    folders.extend(own.ancestors().skip(1).take(2).map(Path::to_owned));
+    folders
+        .into_iter()
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file())
+        .with_context(|| {
+            format!("{name} is not built; cargo build --workspace --exclude yew-ui --bins builds it")
+        })
+}
+
+/// A port of the loopback interface on which nothing listens, neither on TCP nor on UDP.
+///
+/// # Errors
+/// When the machine has none.
+pub fn free_port() -> std::io::Result<u16> {
+    loop {
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        if UdpSocket::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+}

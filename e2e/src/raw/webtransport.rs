@@ -1,0 +1,145 @@
+//! Raw access to the WebTransport carrier.
+
+use std::fmt;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use videocall_types::api::RelayEndpoint;
+use videocall_types::limits::{MAX_FRAME_BYTES, MAX_SERVER_CONTROL_BYTES};
+use videocall_types::{CloseCode, StreamDecoder, length_prefix};
+use wtransport::endpoint::endpoint_side::Client;
+use wtransport::error::ConnectionError;
+use wtransport::tls::{Sha256Digest, Sha256DigestFmt};
+use wtransport::{ClientConfig, Connection, Endpoint, RecvStream, SendStream};
+
+use super::Event;
+
+/// Bytes taken from a stream at a time.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+pub(super) struct Sender {
+    connection: Connection,
+    control: SendStream,
+    video: Option<SendStream>,
+    // Ends all its connections when it is dropped.
+    _endpoint: Endpoint<Client>,
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a session with {}", self.connection.remote_address())
+    }
+}
+
+/// A client's end for these certificates.
+pub(crate) fn client_endpoint(relay: &RelayEndpoint) -> anyhow::Result<Endpoint<Client>> {
+    let hashes = relay
+        .certificate_hashes
+        .iter()
+        .map(|hash| digest(hash))
+        .collect::<Result<Vec<_>, _>>()?;
+    let config = ClientConfig::builder()
+        .with_bind_default()
+        .with_server_certificate_hashes(hashes)
+        .build();
+    Ok(Endpoint::client(config)?)
+}
+
+fn digest(hash: &str) -> anyhow::Result<Sha256Digest> {
+    let pairs: Vec<&str> = (0..hash.len())
+        .step_by(2)
+        .filter_map(|at| hash.get(at..at + 2))
+        .collect();
+    Sha256Digest::from_str_fmt(pairs.join(":"), Sha256DigestFmt::DottedHex).context("a certificate's hash")
+}
+
+pub(super) async fn connect(relay: &RelayEndpoint, events: mpsc::Sender<Event>) -> anyhow::Result<Sender> {
+    let endpoint = client_endpoint(relay)?;
+    let connection = endpoint.connect(relay.url.as_str()).await?;
+    let (control, incoming) = connection.open_bi().await?.await?;
+    tokio::spawn(read(connection.clone(), incoming, events));
+    Ok(Sender {
+        connection,
+        control,
+        video: None,
+        _endpoint: endpoint,
+    })
+}
+
+impl Sender {
+    pub(super) async fn send_control(&mut self, packet: &[u8]) -> anyhow::Result<()> {
+        write_packet(&mut self.control, packet).await
+    }
+
+    pub(super) async fn write_control(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        Ok(self.control.write_all(bytes).await?)
+    }
+
+    pub(super) async fn send_on_stream(&mut self, packet: &[u8]) -> anyhow::Result<()> {
+        let mut stream = match self.video.take() {
+            Some(stream) => stream,
+            None => self.connection.open_uni().await?.await?,
+        };
+        write_packet(&mut stream, packet).await?;
+        self.video = Some(stream);
+        Ok(())
+    }
+
+    pub(super) fn send_datagram(&self, packet: Bytes) -> anyhow::Result<()> {
+        Ok(self.connection.send_datagram(packet)?)
+    }
+}
+
+async fn write_packet(stream: &mut SendStream, packet: &[u8]) -> anyhow::Result<()> {
+    let (prefix, used) = length_prefix(u32::try_from(packet.len())?);
+    stream.write_all(&prefix[..used]).await?;
+    Ok(stream.write_all(packet).await?)
+}
+
+async fn read(connection: Connection, control: RecvStream, events: mpsc::Sender<Event>) {
+    let control = tokio::spawn(read_stream(control, MAX_SERVER_CONTROL_BYTES, events.clone()));
+    let error = loop {
+        let packet = tokio::select! {
+            stream = connection.accept_uni() => match stream {
+                Ok(stream) => {
+                    tokio::spawn(read_stream(stream, MAX_FRAME_BYTES, events.clone()));
+                    continue;
+                }
+                Err(error) => break error,
+            },
+            datagram = connection.receive_datagram() => match datagram {
+                Ok(datagram) => datagram.payload(),
+                Err(error) => break error,
+            },
+        };
+        if events.send(Event::Packet(packet)).await.is_err() {
+            return;
+        }
+    };
+    // The last message comes before the end.
+    let _ended = control.await;
+    let _unheard = events.send(Event::Closed(code(&error))).await;
+}
+
+async fn read_stream(mut stream: RecvStream, limit: usize, events: mpsc::Sender<Event>) {
+    let mut decoder = StreamDecoder::new(limit);
+    let mut chunk = vec![0; CHUNK_BYTES];
+    while let Ok(Some(read)) = stream.read(&mut chunk).await {
+        decoder.push(&chunk[..read]);
+        while let Ok(Some(packet)) = decoder.next_packet() {
+            if events.send(Event::Packet(packet)).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn code(error: &ConnectionError) -> Option<CloseCode> {
+    match error {
+        ConnectionError::ApplicationClosed(close) => u32::try_from(close.code().into_inner())
+            .ok()
+            .and_then(CloseCode::from_number),
+        _ => None,
+    }
+}
