@@ -119,7 +119,9 @@ load_token_secret
 start_nats
 
 binaries="$CARGO_TARGET_DIR/debug"
-start actix-api "$binaries/actix-api" --bind 127.0.0.1:8080 --log-format pretty
+# The page comes from another port than the server it talks to.
+start actix-api "$binaries/actix-api" --bind 127.0.0.1:8080 --log-format pretty \
+  --allowed-origin http://127.0.0.1:8081 --allowed-origin http://localhost:8081
 wait_for 8080 actix-api "${pids[-1]}"
 start webtransport-server "$binaries/webtransport-server" --bind 127.0.0.1:4433 --health-bind 127.0.0.1:4434 \
   --log-format pretty

@@ -33,3 +33,8 @@ pub(crate) fn security() -> DefaultHeaders {
         .add(("X-Content-Type-Options", "nosniff"))
         .add(("Referrer-Policy", "no-referrer"))
 }
+
+/// For answers that hold for the one who asked and the moment alone: tokens, the state of a meeting.
+pub(crate) fn never_stored() -> DefaultHeaders {
+    DefaultHeaders::new().add(("Cache-Control", "no-store"))
+}

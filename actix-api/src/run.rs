@@ -3,9 +3,7 @@
 use std::net::TcpListener;
 
 use anyhow::Context as _;
-use relay_runtime::{Relay, TokenService, logging};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
+use relay_runtime::{Relay, TokenService, logging, shutdown_on_signal};
 
 use crate::{Database, Parts, Settings, serve};
 
@@ -15,8 +13,7 @@ use crate::{Database, Parts, Settings, serve};
 /// When it cannot start, with what to do about it.
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
     logging::init(&settings.logs)?;
-    let shutdown = CancellationToken::new();
-    cancel_on_signal(shutdown.clone())?;
+    let shutdown = shutdown_on_signal()?;
     let listener = TcpListener::bind(settings.bind).with_context(|| {
         format!(
             "cannot listen on {}; choose another address with --bind",
@@ -34,17 +31,4 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let served = serve(settings.http, settings.join, parts, listener, shutdown).await;
     database.close().await;
     served
-}
-
-fn cancel_on_signal(shutdown: CancellationToken) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("signals cannot be received")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("signals cannot be received")?;
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        shutdown.cancel();
-    });
-    Ok(())
 }

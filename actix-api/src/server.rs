@@ -100,6 +100,7 @@ fn build(
             .route(websocket::PATH, web::get().to(websocket::upgrade))
             .service(
                 web::scope(rest::PREFIX)
+                    .wrap(headers::never_stored())
                     .wrap(origins.cors())
                     .configure(rest::routes),
             )

@@ -63,6 +63,8 @@ async fn meetings(server: &TestServer) {
         .expect("answered");
     assert_eq!(made.status(), StatusCode::CREATED);
     assert_eq!(made.headers()["location"], "/api/v1/meetings/demo");
+    assert_eq!(made.headers()["cache-control"], "no-store");
+    assert_eq!(made.headers()["cross-origin-resource-policy"], "same-origin");
     let made: Meeting = made.json().await.expect("a meeting");
     assert_eq!(made.id.as_str(), "demo");
     let found: Meeting = client

@@ -124,7 +124,7 @@ fn texts(value: toml::Value) -> anyhow::Result<Vec<String>> {
 pub fn markdown(command: &Command) -> String {
     let mut page = format!("## {}\n\n", command.get_name());
     if let Some(about) = command.get_about() {
-        let _infallible = write!(page, "{about}.\n");
+        let _infallible = writeln!(page, "{about}.");
     }
     let mut heading = None;
     for arg in command
