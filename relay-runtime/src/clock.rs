@@ -1,7 +1,8 @@
 //! The one clock of a relay process: monotonic, and close to the time of day.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use tokio::time::Instant;
 use videocall_types::Timestamp;
 
 /// Tells microseconds since the Unix epoch as they were when the process began, plus the monotonic
@@ -28,7 +29,7 @@ impl Clock {
     }
 
     /// The instant of tokio's timers at which this clock reads `time`, which may be past.
-    pub(crate) fn instant(&self, time: Timestamp) -> tokio::time::Instant {
-        tokio::time::Instant::from_std(self.started + time.since(self.started_at))
+    pub(crate) fn instant(&self, time: Timestamp) -> Instant {
+        self.started + time.since(self.started_at)
     }
 }

@@ -37,6 +37,7 @@ fn describe() {
     shows!("videocall_build_info", "Always 1; the version is in its label");
     shows!("videocall_sessions", "Sessions connected now");
     shows!("videocall_meetings", "Meetings held by this relay now");
+    counts!("videocall_joins_total", "Connections that joined a meeting");
     counts!("videocall_packets_total", "Packets of clients");
     counts!("videocall_bytes_total", "Bytes of clients' packets");
     counts!(
@@ -84,6 +85,7 @@ impl Flow {
 /// What is counted of the connections of one transport.
 pub(crate) struct CarrierMeters {
     sessions: Gauge,
+    joins: Counter,
     received_control: Flow,
     received_media: Flow,
     sent: [Flow; MediaClass::ALL.len()],
@@ -119,7 +121,9 @@ impl Meters {
     }
 
     pub(crate) fn session_started(&self, transport: TransportKind) {
-        self.carrier(transport).sessions.increment(1.0);
+        let carrier = self.carrier(transport);
+        carrier.sessions.increment(1.0);
+        carrier.joins.increment(1);
     }
 
     pub(crate) fn session_ended(&self, transport: TransportKind) {
@@ -161,6 +165,7 @@ impl CarrierMeters {
     fn new(transport: TransportKind) -> Arc<Self> {
         Arc::new(Self {
             sessions: gauge!("videocall_sessions", "transport" => transport.as_str()),
+            joins: counter!("videocall_joins_total", "transport" => transport.as_str()),
             received_control: flow("in", "control", transport),
             received_media: flow("in", "media", transport),
             sent: MediaClass::ALL.map(|class| flow("out", class.as_str(), transport)),

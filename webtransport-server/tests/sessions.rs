@@ -289,3 +289,36 @@ async fn a_stopping_server_announces_it_and_closes() {
     soon("the server's end", server.task).await.expect("no panic");
     assert_eq!(server.relay.session_count(), 0);
 }
+
+#[tokio::test]
+async fn a_picture_that_is_not_read_goes_on_with_a_keyframe_on_another_stream() {
+    let server = Server::start().await;
+    let (alice, welcome) = server.member("alice").await;
+    let (bob, _) = server.member("bob").await;
+    let mut pictures = alice.open_media().await;
+    let mut pace = tokio::time::interval(std::time::Duration::from_millis(150));
+    let sending = async {
+        for sequence in 0.. {
+            pace.tick().await;
+            let mut header =
+                Frame::decode(&frame(welcome.session, TrackKind::Camera, sequence, 1)).expect("ours");
+            header.header.keyframe = true;
+            header.header.reference_distance = 0;
+            header.payload = vec![0; 250_000].into();
+            send(&mut pictures, &header.encode()).await;
+        }
+    };
+    let receiving = async {
+        let unread = bob.accept_media().await;
+        let mut second = bob.accept_media().await;
+        let packet = second.next().await.expect("a picture");
+        drop(unread);
+        Frame::decode(&packet).expect("a frame").header
+    };
+    let header = tokio::select! {
+        () = sending => unreachable!("it sends for ever"),
+        header = soon("another stream", receiving) => header,
+    };
+    assert!(header.keyframe);
+    assert_eq!(header.session, welcome.session);
+}

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use async_nats::client::PublishErrorKind;
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 use bytes::Bytes;
 use futures::FutureExt as _;
@@ -95,14 +96,12 @@ impl Bus for NatsBus {
         if !*self.reachable.borrow() {
             return Published::Unreachable;
         }
-        if message.packet.len() > self.client.server_info().max_payload {
-            return Published::TooLarge;
-        }
         // The future is ready at once unless the connection's queue is full. Outside of tokio's
         // budget, because a task that has used its budget up would be told to wait as well.
         let publish = self.client.publish(message.subject, message.packet);
         match tokio::task::unconstrained(publish).now_or_never() {
             Some(Ok(())) => Published::Taken,
+            Some(Err(error)) if error.kind() == PublishErrorKind::MaxPayloadExceeded => Published::TooLarge,
             Some(Err(error)) => {
                 tracing::debug!(%error, "NATS did not take a packet");
                 Published::Unreachable
