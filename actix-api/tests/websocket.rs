@@ -129,6 +129,11 @@ async fn strangers_are_not_let_in() {
         (hello("no token".into(), String::new()), CloseCode::BadToken),
         (ClientMessage::Leave.encode(), CloseCode::ProtocolError),
         (frame(other_session(), 0, 10), CloseCode::ProtocolError),
+        // Memory for large media is for members.
+        (
+            frame(other_session(), 0, MAX_CONTROL_BYTES),
+            CloseCode::FrameTooLarge,
+        ),
     ];
     for (packet, code) in strangers {
         let mut socket = connect(&server).await;
@@ -221,7 +226,12 @@ async fn who_does_not_read_harms_nobody_and_costs_little() {
     let mut alice = Guest::join(&server, "alice").await;
     let mut bob = Guest::join(&server, "bob").await;
     let mut sleeper = Guest::join(&server, "sleeper").await;
-    for _ in 0..FRAMES {
+    for count in 0..FRAMES {
+        if count % 50 == 0 {
+            // It lives, or it would be closed for its silence.
+            let alive = Message::Ping(Bytes::new());
+            sleeper.socket.send(alive).await.expect("sent");
+        }
         let sent = alice.frame(FRAME_BYTES);
         alice.send(sent.clone()).await;
         assert_eq!(bob.next_frame().await, sent);

@@ -32,6 +32,18 @@ const NORMAL: u16 = 1000;
 /// RFC 6455 §7.4.1: the page was left.
 const GOING_AWAY: u16 = 1001;
 
+/// Before the greeting: a stranger cannot make the server hold as much as a member.
+const STRANGER_LIMITS: SizeLimits = SizeLimits {
+    frame: MAX_CONTROL_BYTES,
+    control: MAX_CONTROL_BYTES,
+};
+
+/// Once the first packet, which is the greeting, was accepted.
+const MEMBER_LIMITS: SizeLimits = SizeLimits {
+    frame: MAX_FRAME_BYTES,
+    control: MAX_CONTROL_BYTES,
+};
+
 /// One connection, on the thread that accepted it.
 pub(super) struct WebSocketCarrier {
     peer: IpAddr,
@@ -42,15 +54,11 @@ pub(super) struct WebSocketCarrier {
 
 impl WebSocketCarrier {
     pub(super) fn new(incoming: Payload, pipe: Pipe, peer: IpAddr) -> Self {
-        let limits = SizeLimits {
-            frame: MAX_FRAME_BYTES,
-            control: MAX_CONTROL_BYTES,
-        };
         Self {
             peer,
             pipe,
             incoming: RefCell::new(incoming),
-            decoder: RefCell::new(Decoder::new(limits)),
+            decoder: RefCell::new(Decoder::new(STRANGER_LIMITS)),
         }
     }
 
@@ -72,7 +80,10 @@ impl WebSocketCarrier {
         decoder.push(chunk);
         while let Some(event) = decoder.next_event().map_err(violation)? {
             match event {
-                Event::Packet(packet) => ingress.packet(&packet)?,
+                Event::Packet(packet) => {
+                    ingress.packet(&packet)?;
+                    decoder.set_limits(MEMBER_LIMITS);
+                }
                 Event::Ping(payload) => {
                     ingress.alive();
                     self.pipe.pong(&payload);

@@ -106,6 +106,11 @@ impl Decoder {
         }
     }
 
+    /// Changes the limits for messages to come.
+    pub(super) fn set_limits(&mut self, limits: SizeLimits) {
+        self.limits = limits;
+    }
+
     /// Adds what was read. All events of the chunk before must have been taken.
     pub(super) fn push(&mut self, chunk: Bytes) {
         debug_assert!(

@@ -47,7 +47,7 @@ impl TestServer {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let address = listener.local_addr().expect("bound");
         let http = HttpSettings {
-            http_threads: std::num::NonZeroU32::new(1),
+            http_threads: std::num::NonZeroU32::new(2),
             ..options.http
         };
         let parts = Parts {
