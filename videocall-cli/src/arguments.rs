@@ -76,8 +76,8 @@ pub(crate) struct StreamArguments {
     #[arg(long, env = "VIDEOCALL_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<Secret>,
     /// How to connect; `auto` tries WebTransport first.
-    #[arg(long, value_enum, default_value_t = Transport::Auto)]
-    pub(crate) transport: Transport,
+    #[arg(long, value_enum, default_value_t = TransportChoice::Auto)]
+    pub(crate) transport: TransportChoice,
     /// SHA-256 of a certificate to accept for WebTransport besides those the server announces;
     /// may be repeated.
     #[arg(long, value_name = "HEX")]
@@ -187,7 +187,7 @@ pub(crate) enum LogFormat {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Transport {
+pub(crate) enum TransportChoice {
     Auto,
     #[value(name = "webtransport")]
     WebTransport,

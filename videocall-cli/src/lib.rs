@@ -11,5 +11,6 @@ mod info;
 mod logging;
 mod progress;
 mod stream;
+mod ticket;
 
 pub use commands::run;

@@ -10,9 +10,10 @@ use videocall_client::{
 };
 use videocall_types::{CloseCode, Closing, LayerInfo, TrackId, TrackInfo, TrackKind};
 
-use crate::arguments::{StreamArguments, Transport, VideoArguments};
+use crate::arguments::{StreamArguments, TransportChoice, VideoArguments};
 use crate::capture::{Capture, Captured, Media};
 use crate::progress::{Progress, REPORT_INTERVAL};
+use crate::ticket;
 
 /// Our numbers for the tracks, as all clients of this project count them.
 const MICROPHONE: TrackId = TrackId(1);
@@ -21,7 +22,7 @@ const CAMERA: TrackId = TrackId(2);
 /// A camera that has not given a picture by then will not do so.
 const FIRST_FRAME: Duration = Duration::from_secs(15);
 /// A server that has not let us in by then is not there; whoever started this wants to know.
-const CONNECT: Duration = Duration::from_secs(10);
+const CONNECT: Duration = Duration::from_secs(5);
 /// Robots are out of reach for hours and have nobody to press a button.
 const RECONNECT: Duration = Duration::from_secs(24 * 60 * 60);
 /// For the goodbye to reach the relay.
@@ -44,7 +45,9 @@ pub(crate) async fn run(arguments: StreamArguments) -> anyhow::Result<()> {
             .context("the source has neither pictures nor sound that can be read")?,
         () = stop.wait() => return Ok(()),
     };
-    let (client, events) = Client::start(client_config(&arguments));
+    let mut config = client_config(&arguments);
+    config.ticket = ticket::fetch(&arguments, &config).await?;
+    let (client, events) = Client::start(config);
     let mut stream = Stream {
         client,
         capture,
@@ -65,9 +68,9 @@ fn client_config(arguments: &StreamArguments) -> ClientConfig {
     ClientConfig {
         display_name: arguments.display_name.clone(),
         transport: match arguments.transport {
-            Transport::Auto => TransportPreference::Auto,
-            Transport::WebTransport => TransportPreference::WebTransport,
-            Transport::WebSocket => TransportPreference::WebSocket,
+            TransportChoice::Auto => TransportPreference::Auto,
+            TransportChoice::WebTransport => TransportPreference::WebTransport,
+            TransportChoice::WebSocket => TransportPreference::WebSocket,
         },
         client_name: concat!("videocall-cli/", env!("CARGO_PKG_VERSION")).to_owned(),
         subscribe_automatically: false,

@@ -199,6 +199,11 @@ async fn a_file_plays_at_its_own_pace_and_ends() {
         .as_ref()
         .map(|config| (config.width, config.height));
     assert_eq!(size, Some((320, 180)));
+
+    // Played again, its times go on where they were, and it begins with a keyframe.
+    let mut again = start(&format!("--source file:{} --no-audio", path.display())).expect("starts");
+    let first = frames_until(&mut again, |_| true).await;
+    assert!(first[0].keyframe && first[0].capture_time_us > video[video.len() - 1].capture_time_us);
 }
 
 #[tokio::test]
