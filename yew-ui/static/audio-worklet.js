@@ -8,8 +8,8 @@
 
 // Half a second at 48 kHz. The page queues some 40 ms; when it queues more than fits, the oldest samples go.
 const CAPACITY = 24000;
-// Every 4 quanta of 128 samples is every 10.7 ms at 48 kHz: twice per Opus frame.
-const REPORT_QUANTA = 4;
+// Every 2 quanta of 128 samples is every 5.3 ms at 48 kHz: the page waits for a late frame until 10 ms before it is due.
+const REPORT_QUANTA = 2;
 // A queue that was empty fades in over 2 ms, and what was played last fades out as fast: no clicks.
 const FADE_IN = 1 / 96;
 const FADE_OUT = 0.96;

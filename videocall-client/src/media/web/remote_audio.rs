@@ -59,6 +59,7 @@ struct State {
     concealer: RefCell<Concealer>,
     target: RefCell<RingTarget>,
     report: Cell<QueueReport>,
+    reported_at: Cell<Timestamp>,
     /// Samples given to the queue so far.
     pushed: Cell<u64>,
     concealed: Cell<u64>,
@@ -88,6 +89,7 @@ impl RemoteAudio {
             concealer: RefCell::default(),
             target: RefCell::default(),
             report: Cell::default(),
+            reported_at: Cell::default(),
             pushed: Cell::new(0),
             concealed: Cell::new(0),
             last_sound: Cell::default(),
@@ -112,7 +114,9 @@ impl RemoteAudio {
 
     pub(crate) fn figures(&self, now: Timestamp) -> AudioFigures {
         let state = &self.0;
-        let tone = state.sounds(now).then(|| state.tone.borrow().dominant_frequency_hz());
+        let tone = state
+            .sounds(now)
+            .then(|| state.tone.borrow().dominant_frequency_hz());
         AudioFigures {
             received: state.received.borrow().clone(),
             decoded: state.decoded.get(),
@@ -123,7 +127,7 @@ impl RemoteAudio {
                 .map(|decoder| decoder.config().codec.clone()),
             jitter: state.jitter.borrow().stats(),
             concealed_samples: state.concealed.get() + state.report.get().missed,
-            queued_ms: state.ahead() as f64 * 1000.0 / f64::from(AUDIO_SAMPLE_RATE),
+            queued_ms: state.ahead(now) as f64 * 1000.0 / f64::from(AUDIO_SAMPLE_RATE),
             level: self.level(now),
             tone_hz: tone.flatten(),
         }
@@ -135,6 +139,7 @@ impl QueueOwner for State {
         let now = WebClock::now();
         let had_frames = self.jitter.borrow().stats().buffered_ms > 0.0;
         self.report.set(report);
+        self.reported_at.set(now);
         self.target.borrow_mut().observe(report.missed, had_frames, now);
         self.pump(now);
     }
@@ -147,8 +152,13 @@ impl State {
     }
 
     /// Samples that will be played after those that are heard now.
-    fn ahead(&self) -> u64 {
+    fn ahead(&self, now: Timestamp) -> u64 {
         let report = self.report.get();
+        let played =
+            now.since(self.reported_at.get()).as_micros() * u128::from(AUDIO_SAMPLE_RATE) / 1_000_000;
+        let queued = report
+            .queued
+            .saturating_sub(u64::try_from(played).unwrap_or(u64::MAX));
         let on_the_way = self.pushed.get().saturating_sub(report.received);
         let pending: u64 = self
             .pending
@@ -156,7 +166,7 @@ impl State {
             .iter()
             .map(|&(Pending::Decode(samples) | Pending::Conceal(samples))| samples)
             .sum();
-        report.queued + on_the_way + pending
+        queued + on_the_way + pending
     }
 
     /// Fills the audio thread's queue.
@@ -165,8 +175,17 @@ impl State {
             return;
         }
         // The target is reached within a few frames, each of which is longer than nothing.
-        while self.ahead() < u64::from(self.target.borrow().samples()) {
-            let next = self.jitter.borrow_mut().next(now);
+        loop {
+            let ahead = self.ahead(now);
+            if ahead >= u64::from(self.target.borrow().samples()) {
+                return;
+            }
+            let held = Duration::from_micros(ahead * 1_000_000 / u64::from(AUDIO_SAMPLE_RATE));
+            let next = {
+                let mut jitter = self.jitter.borrow_mut();
+                jitter.playout_holds(held, now);
+                jitter.next(now)
+            };
             match next {
                 Playout::Decode { frame, .. } => self.decode(&frame, now),
                 Playout::Conceal(duration) => {
@@ -175,7 +194,7 @@ impl State {
                     self.make_up(now);
                 }
                 Playout::Wait => {
-                    if self.ahead() == 0 {
+                    if ahead == 0 {
                         self.queue.set_idle();
                     }
                     return;
