@@ -6,6 +6,7 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 
 use crate::process::{Process, free_port, program};
+use crate::ticket::http;
 
 /// Shared by the servers of one deployment; at least 32 bytes.
 const TOKEN_SECRET: &str = "only-for-tests-0123456789abcdef0123456789abcdef";
@@ -78,7 +79,9 @@ impl Server {
 }
 
 async fn answers(address: &str) -> bool {
-    reqwest::get(address)
+    http()
+        .get(address)
+        .send()
         .await
         .is_ok_and(|answer| answer.status().is_success())
 }

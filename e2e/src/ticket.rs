@@ -1,7 +1,19 @@
 //! Joining by the REST interface, as any client does.
 
+use std::sync::Once;
+
 use anyhow::Context as _;
 use videocall_types::api::{ApiError, JoinResponse, RelayEndpoint, TransportKind};
+
+/// A client of the REST interface.
+pub(crate) fn http() -> reqwest::Client {
+    static CRYPTOGRAPHY: Once = Once::new();
+    CRYPTOGRAPHY.call_once(|| {
+        // Something else in the process may have chosen one already.
+        let _chosen = rustls::crypto::ring::default_provider().install_default();
+    });
+    reqwest::Client::new()
+}
 
 /// Asks for a ticket.
 ///

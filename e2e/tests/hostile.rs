@@ -174,7 +174,8 @@ async fn floods_are_closed() {
         }
         closed_with(&client.end().await.expect("closed"), CloseCode::RateExceeded);
     }
-    scene.is_undisturbed().await;
+    scene.call.goes_on().await.expect("the call goes on");
+    scene.call.check_voices().expect("no voice is lost");
 }
 
 /// What somebody may send who is not in the meeting yet.
