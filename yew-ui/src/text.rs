@@ -166,8 +166,10 @@ pub struct PageText {
     pub left_title: &'static str,
     /// After leaving, with the meeting's id.
     pub left_lead: fn(&str) -> String,
-    /// When the server ended or refused the call.
+    /// When the call was ended or lost.
     pub closed_title: &'static str,
+    /// When it never began.
+    pub refused_title: &'static str,
     /// Button.
     pub rejoin: &'static str,
     /// Button.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use futures::StreamExt;
 use futures::channel::oneshot;
 use gloo::events::EventListener;
-use gloo::timers::callback::Interval;
+use gloo::timers::callback::{Interval, Timeout};
 use gloo::utils::window;
 use videocall_client::call::{
     LocalState, Notice as ClientNotice, PictureState as ClientPicture, RosterChange,
@@ -16,18 +16,21 @@ use videocall_client::{
     TransportPreference,
 };
 use videocall_types::api::TransportKind;
-use videocall_types::{CloseCode, Closing};
+use videocall_types::{CloseCode, TrackKind};
 use wasm_bindgen_futures::spawn_local;
 use web_sys::MediaStream;
 use yew::prelude::*;
 
 use super::statistics::Statistics;
-use crate::state::call::{Action, CallState, Connection, Ending, Phase, PictureState};
+use crate::state::call::{Action, CallState, Connection, Phase, PictureState};
 use crate::state::notice::{Device, DeviceFault, Notice};
 use crate::state::route::MeetingAddress;
 
 /// Five times a second the speaking rings follow the voices: faster than an eye needs, slower than frames.
 const LEVEL_INTERVAL_MS: u32 = 200;
+
+/// When to say that the server does not answer: later than a fall-back to the second carrier takes.
+const PATIENCE_MS: u32 = 4000;
 
 /// What a call starts with.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,6 +83,10 @@ pub(crate) fn use_call(address: &MeetingAddress, start: &CallStart) -> CallHandl
                     futures::future::select(follow, stopped).await;
                 });
             }
+            let patience = {
+                let dispatcher = dispatcher.clone();
+                Timeout::new(PATIENCE_MS, move || dispatcher.dispatch(Action::StillConnecting))
+            };
             let levels = {
                 let call = call.clone();
                 Interval::new(LEVEL_INTERVAL_MS, move || dispatcher.dispatch(levels_of(&call)))
@@ -88,7 +95,7 @@ pub(crate) fn use_call(address: &MeetingAddress, start: &CallStart) -> CallHandl
             let statistics = Statistics::install(call.clone());
             move || {
                 call.leave();
-                drop((stop, levels, leaving, statistics));
+                drop((stop, patience, levels, leaving, statistics));
             }
         });
     }
@@ -134,7 +141,8 @@ fn action(event: CallEvent) -> Action {
             screen,
         }) => Action::Own(microphone, camera, screen),
         CallEvent::Notice(notice) => told(notice),
-        CallEvent::Closed(closing) => Action::Ended(ending(closing)),
+        CallEvent::Closed(closing) if closing.code == CloseCode::Left => Action::Leave,
+        CallEvent::Closed(closing) => Action::Closed(closing.message),
     }
 }
 
@@ -201,21 +209,13 @@ pub(crate) const fn fault(error: &DeviceError) -> DeviceFault {
     }
 }
 
-fn ending(closing: Closing) -> Ending {
-    if closing.code == CloseCode::Left {
-        return Ending::Left;
-    }
-    Ending::Closed {
-        retryable: closing.code.is_retryable(),
-        message: closing.message,
-    }
-}
-
 fn levels_of(call: &Call) -> Action {
     let levels = call.levels();
     let others = levels.others.into_iter();
     Action::Levels(
         levels.own as f32,
-        others.map(|(track, level)| (track.session, level as f32)).collect(),
+        others
+            .map(|(track, level)| (track.session, level as f32))
+            .collect(),
     )
 }

@@ -106,7 +106,7 @@ fn leave(handle: &CallHandle) -> Callback<()> {
     let handle = handle.clone();
     Callback::from(move |()| {
         handle.call.leave();
-        handle.state.dispatch(Action::Ended(Ending::Left));
+        handle.state.dispatch(Action::Leave);
     })
 }
 

@@ -75,7 +75,8 @@ pub(super) fn EndedPage(props: &EndedProps) -> Html {
             (text.page.left_lead)(&props.meeting),
             text.page.rejoin,
         ),
-        Ending::Closed { message, .. } => (text.page.closed_title, message.clone(), text.page.retry),
+        Ending::Refused(reason) => (text.page.refused_title, reason.clone(), text.page.retry),
+        Ending::Closed(reason) => (text.page.closed_title, reason.clone(), text.page.retry),
     };
     let rejoin = props.onrejoin.reform(|_: MouseEvent| ());
     html! {

@@ -26,6 +26,8 @@ pub struct CallState {
     pub own: Own,
     /// What has to be told.
     pub notices: Notices,
+    /// It was connected once.
+    pub joined: bool,
     /// Why the call is over.
     pub ended: Option<Ending>,
     /// The last coming or going, for those who cannot see it.
@@ -50,7 +52,7 @@ pub struct Connection {
     pub transport: Option<TransportKind>,
     /// Round trip, milliseconds.
     pub rtt_ms: Option<u32>,
-    /// A sentence of the client library about it: why it is not up, or not over the better carrier.
+    /// Why it does not run over the better carrier, in the client library's words.
     pub hint: Option<String>,
 }
 
@@ -134,13 +136,10 @@ pub enum PictureState {
 pub enum Ending {
     /// The person left.
     Left,
-    /// The server said so, in this sentence; trying again may help.
-    Closed {
-        /// For the person.
-        message: String,
-        /// Trying again may help.
-        retryable: bool,
-    },
+    /// It never began, for this reason.
+    Refused(String),
+    /// It was ended or lost, for this reason.
+    Closed(String),
 }
 
 /// A change of the call.
@@ -172,8 +171,12 @@ pub enum Action {
     Tell(Notice),
     /// The person has read it.
     Dismiss(Notice),
-    /// The call is over.
-    Ended(Ending),
+    /// It takes long to connect for the first time.
+    StillConnecting,
+    /// The person leaves.
+    Leave,
+    /// The server or the client library has ended it, for this reason.
+    Closed(String),
 }
 
 impl CallState {
@@ -203,7 +206,13 @@ impl CallState {
             }
             Action::Tell(notice) => next.notices.show(notice),
             Action::Dismiss(notice) => next.notices.dismiss(&notice),
-            Action::Ended(ending) => next.ended = next.ended.or(Some(ending)),
+            Action::StillConnecting => {
+                let silent = next.connection.phase == Phase::Connecting;
+                next.notices.set(Notice::ServerSilent, silent);
+            }
+            Action::Leave => next.end(Ending::Left),
+            Action::Closed(reason) if next.joined => next.end(Ending::Closed(reason)),
+            Action::Closed(reason) => next.end(Ending::Refused(reason)),
             Action::Roster(_)
             | Action::Joined(_)
             | Action::Left(_)
@@ -235,17 +244,15 @@ impl CallState {
         if before.fell_back() != now.fell_back() {
             self.notices.set(Notice::FellBack, now.fell_back());
         }
-        let trouble = |connection: &Connection| match connection.phase {
-            Phase::Connecting => connection.hint.clone().map(Notice::Said),
-            _ => None,
-        };
-        let (old, new) = (trouble(&before), trouble(now));
-        if old != new {
-            old.inspect(|notice| self.notices.dismiss(notice));
-            if let Some(notice) = new {
-                self.notices.show(notice);
-            }
+        if now.phase != Phase::Connecting {
+            self.notices.dismiss(&Notice::ServerSilent);
         }
+        self.joined |= now.phase == Phase::Connected;
+    }
+
+    /// The first reason is the reason.
+    fn end(&mut self, ending: Ending) {
+        self.ended.get_or_insert(ending);
     }
 
     fn change_people(&mut self, action: Action) {

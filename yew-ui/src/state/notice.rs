@@ -35,6 +35,8 @@ pub enum Notice {
     Device(Device, DeviceFault),
     /// The connection is lost and is being rebuilt.
     Reconnecting,
+    /// The server does not answer, and never has.
+    ServerSilent,
     /// WebTransport did not come up; the call runs over WebSocket.
     FellBack,
     /// Participants on other relays cannot be reached.
@@ -82,7 +84,7 @@ impl Notice {
 
     /// Whether the person can take it away; the others go when their reason does.
     pub const fn is_dismissible(&self) -> bool {
-        !matches!(self, Self::Reconnecting)
+        !matches!(self, Self::Reconnecting | Self::ServerSilent)
     }
 
     /// Two notices of one kind replace each other.

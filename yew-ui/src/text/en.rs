@@ -78,6 +78,7 @@ pub(super) static TEXT: Text = Text {
         left_title: "You left the meeting",
         left_lead: |meeting| format!("{meeting} goes on as long as somebody is there."),
         closed_title: "The call has ended",
+        refused_title: "You could not join",
         rejoin: "Join again",
         retry: "Try again",
         home: "Home page",
@@ -117,6 +118,7 @@ fn notice(notice: &Notice) -> String {
     match notice {
         Notice::Device(device, fault) => device_fault(*device, *fault),
         Notice::Reconnecting => "The connection was lost. Reconnecting…".into(),
+        Notice::ServerSilent => "The server does not answer yet. Trying again…".into(),
         Notice::FellBack => {
             "WebTransport is not available on this network. The call runs over WebSocket.".into()
         }
@@ -124,7 +126,9 @@ fn notice(notice: &Notice) -> String {
             "People on other servers cannot be reached at the moment. Everybody on this one still can.".into()
         }
         Notice::PlaybackBlocked => "Click anywhere to hear the others.".into(),
-        Notice::PlaybackFailed(reason) => format!("Sound cannot be played: {reason}"),
+        Notice::PlaybackFailed(reason) => {
+            format!("You cannot hear the others. Reload the page to try again. ({reason})")
+        }
         Notice::EncodingFailed(device, reason) => {
             format!("{} cannot be sent: {reason}", capital(the_device(*device)))
         }

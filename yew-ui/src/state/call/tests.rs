@@ -205,26 +205,17 @@ fn falling_back_is_told_once() {
 }
 
 #[test]
-fn a_server_that_does_not_answer_is_told_until_it_does() {
-    let connection = |phase, hint: Option<&str>| {
-        Action::Connection(Connection {
-            phase,
-            hint: hint.map(str::to_owned),
-            ..Connection::default()
-        })
+fn a_server_that_is_silent_is_told_until_it_answers() {
+    let connected = Connection {
+        phase: Phase::Connected,
+        ..Connection::default()
     };
-    let state = after([connection(Phase::Connecting, Some("no answer"))]);
-    assert_eq!(state.notices.iter().count(), 1);
-    let state = state.after(connection(Phase::Connecting, Some("still no answer")));
-    assert_eq!(state.notices.iter().count(), 1);
-    assert_eq!(
-        state
-            .after(connection(Phase::Connected, None))
-            .notices
-            .iter()
-            .count(),
-        0
-    );
+    let told = |state: &CallState| state.notices.iter().any(|notice| *notice == Notice::ServerSilent);
+    let state = after([Action::StillConnecting]);
+    assert!(told(&state));
+    let state = state.after(Action::Connection(connected));
+    assert!(!told(&state));
+    assert!(!told(&state.after(Action::StillConnecting)));
 }
 
 #[test]
@@ -249,10 +240,18 @@ fn a_device_that_works_needs_no_notice() {
 
 #[test]
 fn the_first_ending_counts() {
-    let refused = Ending::Closed {
-        message: "full".into(),
-        retryable: false,
+    let state = after([Action::Leave, Action::Closed("You have left the meeting.".into())]);
+    assert_eq!(state.ended, Some(Ending::Left));
+}
+
+#[test]
+fn a_call_that_never_began_was_refused() {
+    let connected = Connection {
+        phase: Phase::Connected,
+        ..Connection::default()
     };
-    let state = after([Action::Ended(refused.clone()), Action::Ended(Ending::Left)]);
-    assert_eq!(state.ended, Some(refused));
+    let closed = || Action::Closed("full".into());
+    assert_eq!(after([closed()]).ended, Some(Ending::Refused("full".into())));
+    let state = after([Action::Connection(connected), closed()]);
+    assert_eq!(state.ended, Some(Ending::Closed("full".into())));
 }
