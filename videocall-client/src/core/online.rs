@@ -22,8 +22,9 @@ const SUBSCRIBE_INTERVAL: Duration = Duration::from_millis(100);
 pub(super) struct Online {
     since: Timestamp,
     limits: SessionLimits,
-    heard: Timestamp,
     next_ping: Timestamp,
+    /// When the first ping was sent after the last packet came.
+    unanswered_since: Option<Timestamp>,
     rtt: Option<Duration>,
     /// The relay does not know the current subscription.
     unsubscribed: bool,
@@ -37,8 +38,8 @@ impl Online {
         Self {
             since: now,
             limits,
-            heard: now,
             next_ping: now,
+            unanswered_since: None,
             rtt: None,
             unsubscribed: subscribe,
             next_subscribe: now,
@@ -56,21 +57,20 @@ impl Online {
 
     pub(super) fn next_wake(&self) -> Timestamp {
         let subscribe = self.unsubscribed.then_some(self.next_subscribe);
-        [
-            Some(self.dead_at()),
-            Some(self.next_ping),
-            subscribe,
-            self.move_at,
-        ]
-        .into_iter()
-        .flatten()
-        .min()
-        .unwrap_or(Timestamp::MAX)
+        [self.dead_at(), subscribe, self.move_at]
+            .into_iter()
+            .flatten()
+            .fold(self.next_ping, Timestamp::min)
     }
 
-    fn dead_at(&self) -> Timestamp {
+    /// Half the liveness time after the first ping without an answer: the relay keeps the session for
+    /// longer, so that coming back early costs nothing, and a relay that was killed is left before
+    /// anybody gives up on the call. It counts from a ping and not from the last packet, because a
+    /// program that was stopped for a while has packets to read first.
+    fn dead_at(&self) -> Option<Timestamp> {
         // A relay that announces nonsense does not make us give up at once.
-        self.heard + Duration::from_millis(self.limits.liveness_ms.max(1000).into())
+        let patience = Duration::from_millis(self.limits.liveness_ms.max(2000).into()) / 2;
+        self.unanswered_since.map(|since| since + patience)
     }
 
     fn ping_interval(&self) -> Duration {
@@ -81,7 +81,7 @@ impl Online {
 impl ClientCore {
     pub(super) fn handle_packet(&mut self, packet: Bytes, now: Timestamp) {
         match &mut self.phase {
-            Phase::Online(online) => online.heard = now,
+            Phase::Online(online) => online.unanswered_since = None,
             Phase::Greeting { .. } => {}
             _ => return,
         }
@@ -215,7 +215,7 @@ impl ClientCore {
         let Phase::Online(online) = &mut self.phase else {
             return self.handle_connecting_time(now);
         };
-        if online.dead_at() <= now {
+        if online.dead_at().is_some_and(|dead_at| dead_at <= now) {
             self.outputs
                 .push_back(Output::Disconnect(CloseCode::LivenessTimeout));
             return self.handle_lost("nothing was heard from the relay".into(), now);
@@ -225,6 +225,7 @@ impl ClientCore {
         }
         if online.next_ping <= now {
             online.next_ping = now + online.ping_interval();
+            online.unanswered_since.get_or_insert(now);
             let rtt = online.rtt.unwrap_or_default();
             let ping = ClientMessage::Ping {
                 sent_at_us: now.as_micros(),

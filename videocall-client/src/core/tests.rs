@@ -354,13 +354,25 @@ fn a_lost_connection_is_resumed_with_its_tracks_and_numbers() {
 fn silence_of_the_relay_is_death() {
     let mut sim = Sim::online();
     for _ in 0..4 {
-        sim.pass(4_000);
+        sim.pass(2_400);
         sim.server(ServerMessage::Unknown);
     }
     assert!(sim.is_connected());
-    sim.pass(5_000);
+    sim.pass(3_600);
     assert_eq!(sim.status().state, ConnectionState::Reconnecting);
     assert_eq!(sim.disconnects, [CloseCode::LivenessTimeout]);
+}
+
+#[test]
+fn a_program_that_was_stopped_reads_before_it_gives_up() {
+    let mut sim = Sim::online();
+    sim.server(ServerMessage::Unknown);
+    sim.now += Duration::from_secs(60);
+    sim.input(Input::Timeout);
+    assert!(sim.is_connected());
+    sim.server(ServerMessage::Unknown);
+    sim.pass(2_000);
+    assert!(sim.is_connected());
 }
 
 #[test]
