@@ -426,7 +426,9 @@ impl Local {
             Some(stream)
         });
         video.set_src_object(stream.as_ref());
-        if let (Some(_), Ok(playing)) = (stream, video.play()) {
+        if stream.is_some()
+            && let Ok(playing) = video.play()
+        {
             js::ignore(playing.unchecked_into());
         }
     }
