@@ -24,6 +24,8 @@ pub struct CallState {
     pub people: Vec<Rc<Person>>,
     /// The person at this device.
     pub own: Own,
+    /// The client library has said what is sent; until then `own` is what the person wants.
+    pub own_is_known: bool,
     /// What has to be told.
     pub notices: Notices,
     /// It was connected once.
@@ -200,7 +202,7 @@ impl CallState {
             Action::Connection(connection) => next.connect(connection),
             Action::Levels(own, others) => next.hear(own, &others),
             Action::Own(microphone, camera, screen) => next.set_own(microphone, camera, screen),
-            Action::DeviceFault(device, fault) => next.notices.show(Notice::Device(device, fault)),
+            Action::DeviceFault(device, fault) => next.device_fails(device, fault),
             Action::Reachable(reachable) => {
                 next.notices.set(Notice::RelaysUnreachable, !reachable);
             }
@@ -331,6 +333,15 @@ impl CallState {
         }
     }
 
+    /// Until it is known what is sent, the page shows what was wanted; a fault tells that it is not.
+    fn device_fails(&mut self, device: Device, fault: DeviceFault) {
+        self.notices.show(Notice::Device(device, fault));
+        if !self.own_is_known {
+            self.own.camera &= device != Device::Camera;
+            self.own.microphone &= device != Device::Microphone;
+        }
+    }
+
     fn set_own(&mut self, microphone: bool, camera: bool, screen: bool) {
         for (works, device) in [
             (microphone, Device::Microphone),
@@ -341,6 +352,7 @@ impl CallState {
                 self.notices.device_works(device);
             }
         }
+        self.own_is_known = true;
         let speaking = self.own.speaking && microphone;
         self.own = Own {
             microphone,

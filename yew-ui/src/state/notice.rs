@@ -13,6 +13,17 @@ pub enum Device {
     Screen,
 }
 
+impl Device {
+    /// What is asked for together with this one.
+    const fn counterpart(self) -> Option<Self> {
+        match self {
+            Self::Camera => Some(Self::Microphone),
+            Self::Microphone => Some(Self::Camera),
+            Self::CameraAndMicrophone | Self::Screen => None,
+        }
+    }
+}
+
 /// Why a device gives nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceFault {
@@ -86,14 +97,6 @@ impl Notice {
     pub const fn is_dismissible(&self) -> bool {
         !matches!(self, Self::Reconnecting | Self::ServerSilent)
     }
-
-    /// Two notices of one kind replace each other.
-    fn same_kind(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Device(a, _), Self::Device(b, _)) => a == b,
-            _ => self == other,
-        }
-    }
 }
 
 /// The notices on the page. Holds at most [`Notices::LIMIT`]; the oldest dismissible one makes room.
@@ -109,14 +112,33 @@ impl Notices {
         self.0.iter()
     }
 
-    /// Shows a notice in place of one of its kind.
+    /// Shows a notice. One about a device replaces what was said about it before, and camera and microphone with
+    /// the same fault are one notice.
     pub fn show(&mut self, notice: Notice) {
-        self.0.retain(|other| !other.same_kind(&notice));
+        let notice = match notice {
+            Notice::Device(device, fault) => Notice::Device(self.merged(device, fault), fault),
+            other => other,
+        };
+        self.dismiss(&notice);
         if self.0.len() >= Self::LIMIT {
             let oldest = self.0.iter().position(Notice::is_dismissible).unwrap_or_default();
             self.0.remove(oldest);
         }
         self.0.push(notice);
+    }
+
+    /// Which devices have this fault now that this one has it.
+    fn merged(&mut self, device: Device, fault: DeviceFault) -> Device {
+        self.device_works(device);
+        let Some(other) = device.counterpart() else {
+            return device;
+        };
+        let same = Notice::Device(other, fault);
+        if !self.0.contains(&same) {
+            return device;
+        }
+        self.dismiss(&same);
+        Device::CameraAndMicrophone
     }
 
     /// Takes a notice away.
@@ -128,6 +150,14 @@ impl Notices {
     pub fn device_works(&mut self, device: Device) {
         self.0
             .retain(|other| !matches!(other, Notice::Device(about, _) if *about == device));
+        let Some(counterpart) = device.counterpart() else {
+            return;
+        };
+        for notice in &mut self.0 {
+            if let Notice::Device(about @ Device::CameraAndMicrophone, _) = notice {
+                *about = counterpart;
+            }
+        }
     }
 
     /// Shows or takes away a notice that describes a state.
@@ -163,6 +193,25 @@ mod tests {
         );
         notices.device_works(Device::Camera);
         assert_eq!(shown(&notices).len(), 1);
+    }
+
+    #[test]
+    fn a_common_fault_is_one_notice_until_one_device_works() {
+        let mut notices = Notices::default();
+        let fault = DeviceFault::NoPermission;
+        notices.show(Notice::Device(Device::Camera, fault));
+        notices.show(Notice::Device(Device::Microphone, fault));
+        assert_eq!(
+            shown(&notices),
+            [Notice::Device(Device::CameraAndMicrophone, fault)]
+        );
+        notices.show(Notice::Device(Device::Camera, fault));
+        assert_eq!(
+            shown(&notices),
+            [Notice::Device(Device::CameraAndMicrophone, fault)]
+        );
+        notices.device_works(Device::Camera);
+        assert_eq!(shown(&notices), [Notice::Device(Device::Microphone, fault)]);
     }
 
     #[test]

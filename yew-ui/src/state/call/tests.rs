@@ -229,6 +229,20 @@ fn comings_and_goings_are_announced() {
 }
 
 #[test]
+fn a_device_that_fails_at_the_start_is_off() {
+    let fault = |device| Action::DeviceFault(device, DeviceFault::NoPermission);
+    let state = CallState::starting(true, true).after(fault(Device::Camera));
+    assert!(state.own.microphone && !state.own.camera);
+    let state = state.after(fault(Device::Microphone));
+    assert!(!state.own.microphone);
+    let running = CallState::default().after(Action::Own(true, true, false));
+    assert!(
+        running.after(fault(Device::Camera)).own.camera,
+        "another camera failed, not this one"
+    );
+}
+
+#[test]
 fn a_device_that_works_needs_no_notice() {
     let state = after([Action::DeviceFault(Device::Camera, DeviceFault::InUse)]);
     assert_eq!(state.notices.iter().count(), 1);
