@@ -1,5 +1,6 @@
-//! Two clients meet over the two carriers and count what they hear and see of each other for some
-//! seconds: `cargo run -p videocall-client --example two_clients -- http://localhost:8081 demo`.
+//! Two clients meet, one over WebTransport where that works and one over WebSocket, and count what
+//! they hear and see of each other for some seconds:
+//! `cargo run -p videocall-client --example two_clients -- http://localhost:8081 demo`.
 #![allow(clippy::print_stdout, reason = "an example talks to its user")]
 
 use std::collections::BTreeMap;
@@ -25,7 +26,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         };
         Ok::<_, Box<dyn std::error::Error>>(Client::start(config))
     };
-    let (ann, ann_events) = start("ann", TransportPreference::WebTransport)?;
+    let (ann, ann_events) = start("ann", TransportPreference::Auto)?;
     let (bob, bob_events) = start("bob", TransportPreference::WebSocket)?;
     let end = Instant::now() + Duration::from_secs(seconds);
     tokio::join!(

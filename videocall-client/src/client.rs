@@ -217,3 +217,6 @@ fn spawn(running: impl Future<Output = ()> + Send + 'static) {
 fn spawn(running: impl Future<Output = ()> + 'static) {
     wasm_bindgen_futures::spawn_local(running);
 }
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests;
