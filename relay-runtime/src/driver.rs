@@ -6,6 +6,8 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use relay_core::Departure;
 use tokio::time::{Instant, sleep, timeout};
 use videocall_types::limits::HANDSHAKE_TIMEOUT;
@@ -55,10 +57,12 @@ impl From<Disconnect> for End {
 
 /// Returns the code to close with; `None` when the peer has gone by itself.
 async fn converse<C: Carrier>(relay: &Relay, carrier: &C, ingress: &Ingress) -> Option<CloseCode> {
-    let mut read = pin!(carrier.read(ingress));
+    // On its own, so that it is polled when something has arrived and not whenever something leaves,
+    // which is a hundred times as often for most people.
+    let mut reading = FuturesUnordered::from_iter([carrier.read(ingress)]);
     let greeted = tokio::select! {
         biased;
-        disconnect = &mut read => Err(End::from(disconnect)),
+        Some(disconnect) = reading.next() => Err(End::from(disconnect)),
         () = ingress.seated() => Ok(()),
         () = sleep(HANDSHAKE_TIMEOUT) => Err(say(CloseCode::HandshakeTimeout, Departure::Left)),
         () = relay.drained() => Err(say(CloseCode::Draining, Departure::Left)),
@@ -71,7 +75,7 @@ async fn converse<C: Carrier>(relay: &Relay, carrier: &C, ingress: &Ingress) -> 
             relay.meters().session_started(ingress.transport());
             let end = tokio::select! {
                 biased;
-                disconnect = &mut read => disconnect.into(),
+                Some(disconnect) = reading.next() => disconnect.into(),
                 disconnect = &mut write => disconnect.into(),
                 end = watch(relay, ingress) => end,
             };

@@ -205,3 +205,62 @@ impl Renewing {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wtransport::ClientConfig;
+    use wtransport::quinn;
+    use wtransport::tls::Sha256Digest;
+
+    async fn offer() -> Offer {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut source = source(&WebTransportSettings::default(), folder.path());
+        source.look().await.expect("writable").expect("the first look")
+    }
+
+    /// Whether a client that knows only the certificate with this hash completes a handshake.
+    async fn trusts(hash: &str, address: SocketAddr) -> bool {
+        let byte = |at: usize| u8::from_str_radix(&hash[2 * at..2 * at + 2], 16).expect("digits");
+        let config = ClientConfig::builder()
+            .with_bind_address("127.0.0.1:0".parse().expect("an address"))
+            .with_server_certificate_hashes([Sha256Digest::new(std::array::from_fn(byte))])
+            .build();
+        let mut endpoint =
+            quinn::Endpoint::client("127.0.0.1:0".parse().expect("an address")).expect("a socket");
+        endpoint.set_default_client_config(config.quic_config().clone());
+        let connecting = endpoint.connect(address, "localhost").expect("a valid name");
+        connecting.await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn new_handshakes_see_a_renewed_certificate_at_once() {
+        let data = tempfile::tempdir().expect("a folder");
+        let any_port = "127.0.0.1:0".parse().expect("an address");
+        let server = WebTransportServer::bind(any_port, &WebTransportSettings::default(), data.path())
+            .await
+            .expect("a free port");
+        let address = server.local_addr().expect("bound");
+        let (endpoint, old) = (server.endpoint.clone(), server.offer.hashes[0].clone());
+        let relay = Relay::start(
+            relay_runtime::RelaySettings::default(),
+            relay_runtime::TokenService::new(&"x".repeat(32).parse().expect("long enough")),
+            None,
+            tokio_util::sync::CancellationToken::new(),
+        );
+        tokio::spawn(server.serve(relay.clone()));
+        assert!(trusts(&old, address).await);
+
+        let renewing = Renewing {
+            endpoint,
+            url: "https://localhost/wt".into(),
+        };
+        let offer = offer().await;
+        let new = offer.hashes[0].clone();
+        renewing.take(offer, relay.directory());
+        assert!(trusts(&new, address).await);
+        assert!(!trusts(&old, address).await);
+        let announced = relay.directory().endpoints(&"demo".parse().expect("an id"));
+        assert_eq!(announced[0].certificate_hashes, [new]);
+    }
+}
