@@ -49,7 +49,9 @@ pub(super) struct LaneReceiver {
 impl LaneSender {
     /// Whether fewer bytes than `limit` wait. A lane whose task has ended is not ready any more.
     pub(super) fn is_ready(&self, limit: usize) -> bool {
-        self.waiting.load(Ordering::Relaxed) < limit && self.packets.capacity() > 0
+        self.waiting.load(Ordering::Relaxed) < limit
+            && self.packets.capacity() > 0
+            && !self.packets.is_closed()
     }
 
     /// Takes a packet of a lane that is ready; a packet for a task that has ended is lost with the
