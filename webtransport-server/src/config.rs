@@ -7,6 +7,8 @@ use clap::{Args, Parser};
 use relay_runtime::config::ConfigFile;
 use relay_runtime::{BusSettings, LogSettings, RelaySettings, TokenSettings};
 
+use crate::PATH;
+
 const EXAMPLES: &str = "\
 Examples:
   webtransport-server --token-secret \"$SECRET\" --nats-url nats://127.0.0.1:4222
@@ -106,9 +108,14 @@ pub struct WebTransportSettings {
     pub certificate_name: Vec<String>,
 }
 
+/// A public address with the path of the relay, which may be left out.
 fn public_url(text: &str) -> Result<String, String> {
-    match host_of(text) {
-        Some(host) if !host.is_empty() => Ok(text.to_owned()),
+    let base = text.trim_end_matches('/');
+    let base = base.strip_suffix(PATH).unwrap_or(base);
+    match host_of(base) {
+        Some(host) if !host.is_empty() && !base["https://".len()..].contains('/') => {
+            Ok(format!("{base}{PATH}"))
+        }
         _ => Err("write it like https://relay.meet.example/wt".to_owned()),
     }
 }
@@ -132,7 +139,25 @@ mod tests {
         assert_eq!(host_of("https://relay.example:4433"), Some("relay.example"));
         assert_eq!(host_of("https://[::1]:4433/wt"), Some("::1"));
         assert_eq!(host_of("http://relay.example"), None);
-        assert!(public_url("https:///wt").is_err());
+    }
+
+    #[test]
+    fn public_addresses_have_the_path_of_the_relay() {
+        for text in [
+            "https://relay.example",
+            "https://relay.example/",
+            "https://relay.example/wt",
+        ] {
+            assert_eq!(public_url(text).as_deref(), Ok("https://relay.example/wt"));
+        }
+        for text in [
+            "https:///wt",
+            "relay.example",
+            "http://relay.example/wt",
+            "https://relay.example/x",
+        ] {
+            assert!(public_url(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -53,7 +53,15 @@ impl WebTransportServer {
         let address = endpoint.local_addr().context("the socket has no address")?;
         let url = match &settings.public_url {
             Some(url) => url.clone(),
-            None => format!("https://{}{PATH}", reachable(address)),
+            None => {
+                if address.ip().is_unspecified() {
+                    tracing::warn!(
+                        "clients on other machines do not know where this relay is; say it with \
+                         --public-webtransport-url"
+                    );
+                }
+                format!("https://{}{PATH}", reachable(address))
+            }
         };
         Ok(Self {
             endpoint: Arc::new(endpoint),
