@@ -78,7 +78,7 @@ impl Client {
     /// Starts to connect. Native programs call it inside a tokio runtime.
     pub fn start(config: ClientConfig) -> (Self, EventStream) {
         let connector = PlatformConnector::new(config.clone());
-        let clock = PlatformClock::default();
+        let clock: PlatformClock = Default::default();
         let (client, events, running) = Self::assemble(config, connector, clock);
         spawn(running);
         (client, events)
