@@ -2,6 +2,8 @@
 //! pitch period, ever quieter, and blends into the next real frame (the idea of ITU-T G.711
 //! Appendix I).
 
+use super::pitch::most_alike;
+
 /// Sound that is remembered: 30 ms at 48 kHz, two periods of the deepest voice.
 const HISTORY: usize = 1440;
 
@@ -80,18 +82,10 @@ fn pitch_period(history: &[f32]) -> usize {
     if history.len() < LONGEST_PERIOD + TEMPLATE {
         return history.len();
     }
-    let template_start = history.len() - TEMPLATE;
-    let template = &history[template_start..];
-    let similarity = |period: usize| {
-        let earlier = &history[template_start - period..][..TEMPLATE];
-        let product: f32 = template.iter().zip(earlier).map(|(a, b)| a * b).sum();
-        let energy: f32 = earlier.iter().map(|sample| sample * sample).sum();
-        product / (energy.sqrt() + 1e-6)
-    };
-    (SHORTEST_PERIOD..=LONGEST_PERIOD)
-        .map(|period| (period, similarity(period)))
-        .max_by(|a, b| a.1.total_cmp(&b.1))
-        .map_or(LONGEST_PERIOD, |best| best.0)
+    let start = history.len() - TEMPLATE;
+    let earlier = |period: usize| &history[start - period..history.len() - period];
+    most_alike(&history[start..], earlier, SHORTEST_PERIOD..=LONGEST_PERIOD)
+        .map_or(LONGEST_PERIOD, |(period, _)| period)
 }
 
 #[cfg(test)]

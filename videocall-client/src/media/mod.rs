@@ -9,8 +9,10 @@ pub mod conceal;
 pub mod device_error;
 pub mod level;
 pub mod parameters;
+mod pitch;
 pub mod rate;
 pub mod ring;
+pub mod stretch;
 pub mod tone;
 
 #[cfg(target_arch = "wasm32")]

@@ -9,11 +9,14 @@ const WINDOW_MS: u32 = 200;
 
 /// Frequencies are searched for in this range, hertz: voices and test tones.
 const LOWEST_HZ: f64 = 60.0;
-const HIGHEST_HZ: f64 = 4000.0;
+const HIGHEST_HZ: f64 = 3500.0;
 
-/// Steps of the coarse search, hertz. The main lobe of a Hann window of 200 ms is 20 Hz wide, so
-/// no tone hides between two steps.
-const COARSE_STEP_HZ: f64 = 4.0;
+/// Samples are averaged in groups of so many: 8 kHz is enough for the highest frequency, and less work.
+const DECIMATION: usize = 6;
+
+/// Steps of the coarse search, hertz. It looks at the newer half of the sound, where the main lobe of a Hann
+/// window is 40 Hz wide, so no tone hides between two steps.
+const COARSE_STEP_HZ: f64 = 10.0;
 
 /// Quieter sound has no tone worth naming: -60 dBov.
 const SILENCE: f32 = 0.001;
@@ -59,27 +62,25 @@ impl ToneRing {
         if self.samples.len() < self.capacity / 2 || self.level() < SILENCE {
             return None;
         }
-        // Every fourth sample, each the mean of four: 12 kHz is enough for HIGHEST_HZ and a
-        // quarter of the work.
-        let (decimated, rate) = self.decimated(4);
-        let windowed = hann(decimated);
-        let power = |frequency: f64| goertzel(&windowed, frequency / rate);
+        let (decimated, rate) = self.decimated();
+        let newer = hann(decimated[decimated.len() / 2..].to_vec());
         let steps = ((HIGHEST_HZ - LOWEST_HZ) / COARSE_STEP_HZ) as u32;
         let coarse = (0..=steps)
             .map(|step| LOWEST_HZ + f64::from(step) * COARSE_STEP_HZ)
-            .map(|frequency| (frequency, power(frequency)))
+            .map(|frequency| (frequency, goertzel(&newer, frequency / rate)))
             .max_by(|a, b| a.1.total_cmp(&b.1))?
             .0;
-        Some(refine(coarse, power))
+        let all = hann(decimated);
+        Some(refine(coarse, |frequency| goertzel(&all, frequency / rate)))
     }
 
-    fn decimated(&self, factor: usize) -> (Vec<f64>, f64) {
+    fn decimated(&self) -> (Vec<f64>, f64) {
         let samples: Vec<f64> = self.samples.iter().copied().map(f64::from).collect();
         let means = samples
-            .chunks_exact(factor)
-            .map(|chunk| chunk.iter().sum::<f64>() / factor as f64)
+            .chunks_exact(DECIMATION)
+            .map(|chunk| chunk.iter().sum::<f64>() / DECIMATION as f64)
             .collect();
-        (means, self.sample_rate / factor as f64)
+        (means, self.sample_rate / DECIMATION as f64)
     }
 }
 

@@ -14,11 +14,12 @@ use web_sys::AudioData;
 use super::samples::mono;
 use super::sound_decoder::SoundDecoder;
 use super::speaker::{QueueOwner, QueueReport, Speaker, SpeakerQueue};
-use crate::audio::{AudioFrame, JitterBuffer, JitterBufferConfig, JitterBufferStats, Playout};
+use crate::audio::{AudioFrame, JitterBuffer, JitterBufferConfig, JitterBufferStats, Pace, Playout};
 use crate::media::conceal::Concealer;
 use crate::media::parameters::{AUDIO_CODEC, AUDIO_FRAME_US, AUDIO_SAMPLE_RATE};
 use crate::media::rate::RateMeter;
 use crate::media::ring::RingTarget;
+use crate::media::stretch::{lengthened, shortened};
 use crate::media::tone::ToneRing;
 use crate::transport::web::WebClock;
 
@@ -27,6 +28,10 @@ const MAX_FRAME_US: u32 = 120_000;
 
 /// After so long without sound, a track is silent: the length of what level and tone are measured over.
 const SILENT_AFTER: Duration = Duration::from_millis(200);
+
+/// One frame in so many is made shorter or longer: up to 10 ms in 80, which voices bear, and slow enough for the
+/// jitter buffer's smoothed level to follow.
+const STRETCH_EVERY: u32 = 4;
 
 /// Decoders that may fail without any sound in between, before a track is given up.
 const MAX_DECODER_FAILURES: u32 = 10;
@@ -57,6 +62,8 @@ struct State {
     /// What is in the decoder, and what is to be made up between its frames; bounded by the target.
     pending: RefCell<VecDeque<Pending>>,
     concealer: RefCell<Concealer>,
+    /// Frames since the last one that was made shorter or longer.
+    since_stretch: Cell<u32>,
     target: RefCell<RingTarget>,
     report: Cell<QueueReport>,
     reported_at: Cell<Timestamp>,
@@ -71,8 +78,8 @@ struct State {
 
 #[derive(Clone, Copy, Debug)]
 enum Pending {
-    /// The decoder is about to deliver so many samples.
-    Decode(u64),
+    /// The decoder is about to deliver so many samples, to be played so fast.
+    Decode(u64, Pace),
     /// So many samples are to be made up.
     Conceal(u64),
 }
@@ -82,11 +89,15 @@ impl RemoteAudio {
         Self(Rc::new_cyclic(|me: &Weak<State>| State {
             me: me.clone(),
             queue: speaker.queue(me),
-            jitter: RefCell::new(JitterBuffer::new(JitterBufferConfig::default())),
+            jitter: RefCell::new(JitterBuffer::new(JitterBufferConfig {
+                playout_stretches: true,
+                ..JitterBufferConfig::default()
+            })),
             decoder: RefCell::default(),
             failures: Cell::new(0),
             pending: RefCell::default(),
             concealer: RefCell::default(),
+            since_stretch: Cell::new(0),
             target: RefCell::default(),
             report: Cell::default(),
             reported_at: Cell::default(),
@@ -164,7 +175,7 @@ impl State {
             .pending
             .borrow()
             .iter()
-            .map(|&(Pending::Decode(samples) | Pending::Conceal(samples))| samples)
+            .map(|&(Pending::Decode(samples, _) | Pending::Conceal(samples))| samples)
             .sum();
         queued + on_the_way + pending
     }
@@ -187,7 +198,7 @@ impl State {
                 jitter.next(now)
             };
             match next {
-                Playout::Decode { frame, .. } => self.decode(&frame, now),
+                Playout::Decode { frame, pace } => self.decode(&frame, pace, now),
                 Playout::Conceal(duration) => {
                     let samples = samples_of(u32::try_from(duration.as_micros()).unwrap_or(MAX_FRAME_US));
                     self.pending.borrow_mut().push_back(Pending::Conceal(samples));
@@ -203,7 +214,7 @@ impl State {
         }
     }
 
-    fn decode(&self, frame: &AudioFrame, now: Timestamp) {
+    fn decode(&self, frame: &AudioFrame, pace: Pace, now: Timestamp) {
         if self.failures.get() > MAX_DECODER_FAILURES {
             return;
         }
@@ -215,7 +226,9 @@ impl State {
             .map(|decoder| decoder.decode(frame));
         let samples = samples_of(frame.duration_us);
         if let Some(Ok(())) = decoded {
-            self.pending.borrow_mut().push_back(Pending::Decode(samples));
+            self.pending
+                .borrow_mut()
+                .push_back(Pending::Decode(samples, pace));
         } else {
             self.fail();
             self.pending.borrow_mut().push_back(Pending::Conceal(samples));
@@ -263,17 +276,43 @@ impl State {
     fn play(&self, data: &AudioData) {
         let now = WebClock::now();
         let mut pending = self.pending.borrow_mut();
-        if let Some(Pending::Decode(_)) = pending.front() {
-            pending.pop_front();
-        }
+        let pace = match pending.front() {
+            Some(&Pending::Decode(_, pace)) => {
+                pending.pop_front();
+                pace
+            }
+            _ => Pace::Normal,
+        };
         drop(pending);
-        if let Ok(mut samples) = mono(data) {
+        if let Ok(samples) = mono(data) {
+            let mut samples = self.stretched(samples, pace);
             self.failures.set(0);
             self.decoded.set(self.decoded.get() + 1);
             self.concealer.borrow_mut().follow(&mut samples);
             self.push(&samples, now);
         }
         self.make_up(now);
+    }
+
+    /// The samples at the pace that is wanted, as far as that is not heard.
+    fn stretched(&self, samples: Vec<f32>, pace: Pace) -> Vec<f32> {
+        let since = self.since_stretch.get().saturating_add(1);
+        self.since_stretch.set(since);
+        if since < STRETCH_EVERY {
+            return samples;
+        }
+        let stretched = match pace {
+            Pace::Normal => None,
+            Pace::Accelerate => shortened(&samples),
+            Pace::Expand => lengthened(&samples),
+        };
+        match stretched {
+            Some(stretched) => {
+                self.since_stretch.set(0);
+                stretched
+            }
+            None => samples,
+        }
     }
 
     /// Makes up what is next to be made up, as far as no frame is before it.
