@@ -95,7 +95,7 @@ impl Scene {
             0 => self.join(script),
             1 => self.message(script),
             2 => self.raw_frame(script),
-            3 | 4 | 5 => self.frame(script),
+            3..=5 => self.frame(script),
             6 => self.depart(script),
             7 => self.drain(script),
             8 => self.pass_time(script),
