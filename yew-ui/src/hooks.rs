@@ -10,6 +10,7 @@ mod statistics;
 mod storage;
 mod text;
 mod title;
+mod wake_lock;
 
 pub(crate) use call::{CallHandle, CallStart, fault, use_call};
 pub(crate) use devices::use_devices;
@@ -20,3 +21,4 @@ pub(crate) use size::use_size;
 pub(crate) use storage::{Stored, load, store};
 pub(crate) use text::{browser_text, use_text};
 pub(crate) use title::use_title;
+pub(crate) use wake_lock::use_wake_lock;

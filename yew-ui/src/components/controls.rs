@@ -27,7 +27,7 @@ pub(crate) fn Controls(props: &ControlsProps) -> Html {
     let text = use_text();
     let leave = props.onleave.reform(|_: MouseEvent| ());
     html! {
-        <footer class="flex shrink-0 items-center justify-center gap-2 px-3 pt-2 pb-[max(0.75rem,env(safe-area-inset-bottom))] sm:gap-3"
+        <footer class="flex shrink-0 items-center justify-center gap-2 px-3 max-[350px]:gap-1 pt-2 pb-[max(0.75rem,env(safe-area-inset-bottom))] sm:gap-3"
             role="toolbar" aria-label={text.call.controls}>
             { switches(props, &text.call) }
             <button type="button" data-testid="leave-button" onclick={leave} title={text.call.leave}

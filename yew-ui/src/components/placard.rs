@@ -28,7 +28,7 @@ pub(crate) fn Placard(props: &PlacardProps) -> Html {
                     data-testid={props.alarming.then_some("notice")} role={props.alarming.then_some("alert")}>
                     <h1 class="text-xl font-semibold tracking-tight text-balance">{ props.title.clone() }</h1>
                     if !props.lead.is_empty() {
-                        <p class="mt-2 text-[15px] leading-6 text-pretty text-soft">{ props.lead.clone() }</p>
+                        <p class="mt-2 text-[15px] leading-6 text-pretty break-words text-soft">{ props.lead.clone() }</p>
                     }
                     { props.children.clone() }
                 </div>

@@ -182,7 +182,7 @@ fn told(notice: ClientNotice) -> Action {
     match notice {
         ClientNotice::Device { device, error } => Action::DeviceFault(source(device), fault(&error)),
         ClientNotice::PlaybackBlocked => Action::Tell(Notice::PlaybackBlocked),
-        ClientNotice::PlaybackFailed(reason) => Action::Tell(Notice::PlaybackFailed(reason)),
+        ClientNotice::PlaybackFailed(_) => Action::Tell(Notice::PlaybackFailed),
         ClientNotice::EncodingFailed { device, reason } => {
             Action::Tell(Notice::EncodingFailed(source(device), reason))
         }

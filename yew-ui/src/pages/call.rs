@@ -9,7 +9,9 @@ use super::lobby::chosen;
 use crate::components::{
     CallHeader, Controls, DeviceKind, DeviceMenu, NoticeList, PeoplePanel, SharingBar, Solitude, Stage,
 };
-use crate::hooks::{CallHandle, CallStart, fault, use_call, use_devices, use_shortcuts, use_text};
+use crate::hooks::{
+    CallHandle, CallStart, fault, use_call, use_devices, use_shortcuts, use_text, use_wake_lock,
+};
 use crate::state::call::{Action, Announcement, Ending, Phase};
 use crate::state::notice::{Device, Notice};
 use crate::state::route::{MeetingAddress, invitation_path};
@@ -43,6 +45,7 @@ pub(super) fn CallPage(props: &CallPageProps) -> Html {
     let open = use_state_eq(Open::default);
     let press = use_pressed(&handle, open.clone());
     use_shortcuts(press.clone());
+    use_wake_lock();
     let state = &*handle.state;
     use_effect_with((state.ended.clone(), props.onend.clone()), |(ended, onend)| {
         if let Some(ending) = ended {

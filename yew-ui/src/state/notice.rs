@@ -54,8 +54,8 @@ pub enum Notice {
     RelaysUnreachable,
     /// The browser plays no sound before the page was clicked.
     PlaybackBlocked,
-    /// Sound cannot be played, for this reason.
-    PlaybackFailed(String),
+    /// Sound cannot be played.
+    PlaybackFailed,
     /// A device's pictures or sound cannot be encoded, for this reason.
     EncodingFailed(Device, String),
     /// A sentence from the client library or the server.

@@ -126,9 +126,7 @@ fn notice(notice: &Notice) -> String {
             "People on other servers cannot be reached at the moment. Everybody on this one still can.".into()
         }
         Notice::PlaybackBlocked => "Click anywhere to hear the others.".into(),
-        Notice::PlaybackFailed(reason) => {
-            format!("You cannot hear the others. Reload the page to try again. ({reason})")
-        }
+        Notice::PlaybackFailed => "You cannot hear the others. Reload the page to try again.".into(),
         Notice::EncodingFailed(device, reason) => {
             format!("{} cannot be sent: {reason}", capital(the_device(*device)))
         }
