@@ -140,9 +140,12 @@ pub struct LogSettings {
     pub log_format: LogFormat,
 
     /// What is logged, in the directives of tracing's EnvFilter, such as info,relay_core=debug
-    #[arg(long, env = "RUST_LOG", value_name = "DIRECTIVES", default_value = "info")]
+    #[arg(long, env = "RUST_LOG", value_name = "DIRECTIVES", default_value = DEFAULT_LOG)]
     pub log: String,
 }
+
+/// Libraries that tell of every attempt and every thread are asked for warnings only.
+const DEFAULT_LOG: &str = "info,async_nats=warn,actix_server=warn";
 
 /// Form of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

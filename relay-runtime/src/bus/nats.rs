@@ -68,9 +68,11 @@ impl NatsBus {
             .connect(servers)
             .await
             .context("the connection to NATS cannot be set up")?;
+        let address = hosts.join(",");
+        tracing::info!(address, "connecting to NATS; until then this relay is alone");
         Ok(Arc::new(Self {
             client,
-            address: hosts.join(","),
+            address,
             reachable,
         }))
     }
