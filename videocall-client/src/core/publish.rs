@@ -131,6 +131,13 @@ impl Publisher {
         if std::mem::replace(&mut own.accepted, true) {
             return None;
         }
+        if !own.info.kind.is_audio() {
+            // A program may have dropped its first keyframe itself before it was in.
+            let described = own.info.layers.iter().map(|layer| layer.spatial);
+            for spatial in described.chain([0]) {
+                self.numbering.entry((track, spatial)).or_insert_with(LayerNumbering::of_video);
+            }
+        }
         let broken = self.numbering.range((track, 0)..=(track, u8::MAX));
         Some(
             broken
@@ -168,7 +175,10 @@ impl Publisher {
             own.decoder = frame.decoder.clone();
         }
         let key = (frame.track, if audio { 0 } else { frame.spatial });
-        let layer = self.numbering.entry(key).or_default();
+        let layer = self.numbering.entry(key).or_insert_with(|| match audio {
+            true => LayerNumbering::default(),
+            false => LayerNumbering::of_video(),
+        });
         let may_send = own.accepted && !own.info.muted;
         let (true, true, Some(session)) = (in_range, may_send, session) else {
             layer.broken = !audio;
@@ -201,6 +211,14 @@ impl Publisher {
 }
 
 impl LayerNumbering {
+    /// Pictures start with a keyframe.
+    fn of_video() -> Self {
+        Self {
+            broken: true,
+            ..Self::default()
+        }
+    }
+
     fn assign(&mut self, frame: &EncodedFrame, audio: bool) -> (u64, u32) {
         let sequence = self.next_sequence;
         self.next_sequence += 1;

@@ -174,3 +174,15 @@ fn changes_are_told_once() {
     assert_eq!((changed.len(), ended), (1, vec![TrackId(2)]));
     assert_eq!(publisher.take_changes(), (vec![], vec![]));
 }
+
+#[test]
+fn a_track_that_begins_in_the_middle_asks_for_a_keyframe() {
+    let mut publisher = Publisher::default();
+    publisher.publish(track(1, TrackKind::Microphone));
+    publisher.publish(track(2, TrackKind::Camera));
+    publisher.announce_all();
+    assert_eq!(publisher.accept(TrackId(1)), Some(Vec::new()));
+    assert_eq!(publisher.accept(TrackId(2)), Some(vec![0]));
+    assert!(send(&mut publisher, video(0, false)).is_none());
+    assert!(send(&mut publisher, video(0, true)).is_some());
+}
