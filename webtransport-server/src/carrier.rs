@@ -10,7 +10,7 @@ use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use relay_runtime::{Carrier, Disconnect, Egress, Ingress};
 use tokio::sync::Mutex;
-use tokio::time::{interval, timeout};
+use tokio::time::{Instant, interval_at, timeout};
 use videocall_types::api::TransportKind;
 use videocall_types::{CloseCode, StreamDecoder};
 use wtransport::error::ConnectionError;
@@ -119,7 +119,8 @@ impl WebTransportCarrier {
     /// Never ends. The peer's answers to keep-alives are signs of life: browsers hold back the pings
     /// of a page in the background.
     async fn watch(&self, ingress: &Ingress) {
-        let mut looks = interval(LOOK_INTERVAL);
+        // The first look waits: a new path shows nothing yet.
+        let mut looks = interval_at(Instant::now() + LOOK_INTERVAL, LOOK_INTERVAL);
         let mut received = 0;
         loop {
             looks.tick().await;
