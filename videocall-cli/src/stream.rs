@@ -191,14 +191,19 @@ impl Stream {
             Err(CommandError::Full) => {
                 self.progress.dropped(media);
                 if media == Media::Video {
-                    self.awaits_keyframe = true;
-                    self.capture.force_keyframe();
+                    self.restart_video();
                 }
             }
             // The event that says why is on its way.
             Err(CommandError::Closed) => {}
         }
         Ok(())
+    }
+
+    /// Nothing but a keyframe is sent next.
+    fn restart_video(&mut self) {
+        self.awaits_keyframe = true;
+        self.capture.force_keyframe();
     }
 
     /// Announces a track when its first frame has shown what it is.
@@ -230,6 +235,8 @@ impl Stream {
                 ));
                 self.joined = true;
             }
+            // The first picture of a track has to be one that stands alone.
+            Event::TrackAccepted(CAMERA) => self.restart_video(),
             Event::KeyframeWanted { track: CAMERA, .. } => self.capture.force_keyframe(),
             Event::Closed(closing) if closing.code != CloseCode::Left => bail!(refusal(&closing)),
             _ => {}
