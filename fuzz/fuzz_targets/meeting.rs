@@ -62,7 +62,6 @@ impl<'a> Script<'a> {
 /// A member and what it has received.
 struct Guest {
     member: Arc<Member>,
-    next_sequence: [u64; 2],
     layers: HashMap<LayerId, DependencyTracker>,
     ended: bool,
 }
@@ -70,6 +69,8 @@ struct Guest {
 struct Scene {
     meeting: Arc<Meeting>,
     guests: Vec<Guest>,
+    /// The next sequence of each track; it goes on when a session is resumed.
+    sequences: HashMap<SessionId, [u64; 2]>,
     now: Timestamp,
 }
 
@@ -86,6 +87,7 @@ impl Scene {
         Self {
             meeting: Meeting::new(id, Arc::new(settings), 1, now),
             guests: Vec::new(),
+            sequences: HashMap::new(),
             now,
         }
     }
@@ -141,7 +143,6 @@ impl Scene {
         {
             Ok(member) => self.guests.push(Guest {
                 member,
-                next_sequence: [0; 2],
                 layers: HashMap::new(),
                 ended: false,
             }),
@@ -206,12 +207,14 @@ impl Scene {
     fn frame(&mut self, script: &mut Script<'_>) {
         let (meeting, now) = (self.meeting.clone(), self.now);
         let Some(guest) = self.guest(script) else { return };
+        let member = guest.member.clone();
+        let session = member.session();
         let (shape, size) = (script.number(), script.number());
         let which = usize::from(shape & 1);
-        let session = guest.member.session();
         let forged = shape >> 1 & 0x0f == 0x0f;
-        let sequence = guest.next_sequence[which];
-        guest.next_sequence[which] += 1 + u64::from(shape >> 6 & 1);
+        let next = &mut self.sequences.entry(session).or_default()[which];
+        let sequence = *next;
+        *next += 1 + u64::from(shape >> 6 & 1);
         let header = FrameHeader {
             session: if forged { other_than(session) } else { session },
             track: TRACKS[which].0,
@@ -232,11 +235,11 @@ impl Scene {
             payload: vec![size; usize::from(size) * 4 + 1].into(),
         }
         .encode();
-        match meeting.media(&guest.member, &packet, now) {
+        match meeting.media(&member, &packet, now) {
             Ok(()) => assert!(!forged, "nobody sends in another's name"),
             Err(refusal) => {
                 assert!(!forged || refusal.code == CloseCode::WrongSession);
-                meeting.depart(&guest.member, Departure::Left, now);
+                meeting.depart(&member, Departure::Left, now);
             }
         }
     }
