@@ -169,6 +169,9 @@ impl Relay {
 
     /// Forgets a room that nobody is in; `true` when it is gone.
     pub(crate) fn close_room_if_empty(&self, room: &Room) -> bool {
+        if !room.meeting().is_empty() {
+            return false;
+        }
         let removed = self
             .rooms
             .remove_if(room.meeting().id(), |_, held| held.meeting().is_empty());

@@ -83,20 +83,33 @@ impl Room {
                     Some(packet) => self.take_from_bus(&mut control, &packet, relay),
                     None => control = bus.subscribe(subjects.control()),
                 },
-                packet = next_of(&mut media) => match (packet, &mut media) {
-                    (Some(packet), Some(media)) => self.take_from_bus(media, &packet, relay),
-                    _ => media = None,
-                },
                 () = self.poked.notified() => {}
                 () = sleep_until(next) => {}
-                () = self.give_to_bus(relay, bus) => {}
                 changed = reachable.changed() => {
                     let is = changed.is_ok() && *reachable.borrow_and_update();
                     self.meeting.set_bus_reachable(is, clock.now());
                 }
+                () = self.carry(&mut media, relay, bus) => media = None,
             }
         }
         self.say_goodbye(relay, bus);
+    }
+
+    /// Passes packets between the meeting and the bus, without a look at anything else: media comes by
+    /// the thousand a second. Ends when the media subscription does.
+    async fn carry(&self, media: &mut Option<BoxStream<'static, Bytes>>, relay: &Relay, bus: &dyn Bus) {
+        loop {
+            // A bus that always has something must not keep the room from anything else.
+            tokio::task::coop::consume_budget().await;
+            tokio::select! {
+                biased;
+                packet = next_of(media) => match (packet, &mut *media) {
+                    (Some(packet), Some(media)) => self.take_from_bus(media, &packet, relay),
+                    _ => return,
+                },
+                () = self.give_to_bus(relay, bus) => {}
+            }
+        }
     }
 
     /// Does what is due and tells when to look again.
