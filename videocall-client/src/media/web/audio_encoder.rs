@@ -129,9 +129,11 @@ fn configuration(sample_rate: u32, extras: bool) -> AudioEncoderConfig {
     if extras {
         let opus = Object::new();
         js::set(&opus, "frameDuration", &AUDIO_FRAME_US.into());
-        // In-band error correction, and nothing sent in silence (RFC 6716 §2.1.7 and §2.1.9).
+        // In-band error correction (RFC 6716 §2.1.7). No discontinuous transmission (§2.1.9): Chromium
+        // stamps what follows a pause as if there had been none, so that capture times fall behind with
+        // every pause; and receivers could not tell a pause from lost packets.
         js::set(&opus, "useinbandfec", &JsValue::TRUE);
-        js::set(&opus, "usedtx", &JsValue::TRUE);
+        js::set(&opus, "usedtx", &JsValue::FALSE);
         js::set(&configuration, "opus", &opus);
     }
     configuration
