@@ -5,7 +5,6 @@
 //! codecs and playout. What a user interface shows is left to others.
 
 pub mod audio;
-#[cfg(target_arch = "wasm32")]
 pub mod call;
 mod client;
 mod config;

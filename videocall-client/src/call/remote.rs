@@ -9,7 +9,8 @@ use std::time::Duration;
 use videocall_types::{Frame, LayerId, Timestamp, TrackKind, TrackRef};
 use web_sys::HtmlCanvasElement;
 
-use super::events::{CallEvent, EventQueue, PictureState, RosterChange};
+use super::events::{CallEvent, PictureState, RosterChange};
+use super::queue::EventQueue;
 use super::roster::Roster;
 use crate::Client;
 use crate::media::parameters::AUDIO_SAMPLE_RATE;

@@ -77,3 +77,74 @@ impl Roster {
             .find(|info| info.track == track.track)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use videocall_types::{TrackId, TrackKind};
+
+    use super::*;
+
+    fn participant(number: u64, tracks: &[u32]) -> Participant {
+        Participant {
+            session: SessionId::new(number).expect("not zero"),
+            user_id: "ann".parse().expect("a user name"),
+            display_name: "Ann".into(),
+            tracks: tracks.iter().map(|&track| info(track, false)).collect(),
+            established_at_ms: 0,
+        }
+    }
+
+    fn info(track: u32, muted: bool) -> TrackInfo {
+        TrackInfo {
+            track: TrackId(track),
+            kind: TrackKind::Camera,
+            muted,
+            codec: "vp8".into(),
+            layers: Vec::new(),
+        }
+    }
+
+    fn numbers(roster: &Roster) -> Vec<(u64, u32, bool)> {
+        roster
+            .tracks()
+            .map(|(track, _, info)| (track.session.get(), track.track.0, info.muted))
+            .collect()
+    }
+
+    #[test]
+    fn changes_add_up() {
+        let own = participant(9, &[]).session;
+        let mut roster = Roster::default();
+        assert_eq!(roster.whole(), None);
+        roster.apply(&RosterChange::Replaced {
+            session: own,
+            participants: vec![participant(1, &[2])],
+        });
+        roster.apply(&RosterChange::Joined(participant(3, &[1, 2])));
+        let session = participant(3, &[]).session;
+        roster.apply(&RosterChange::TrackChanged {
+            session,
+            track: info(2, true),
+        });
+        roster.apply(&RosterChange::TrackRemoved(TrackRef {
+            session,
+            track: TrackId(1),
+        }));
+        assert_eq!(numbers(&roster), [(1, 2, false), (3, 2, true)]);
+        roster.apply(&RosterChange::Left(participant(1, &[]).session));
+        assert_eq!(numbers(&roster), [(3, 2, true)]);
+        let mut other = Roster::default();
+        other.apply(&roster.whole().expect("joined"));
+        assert_eq!(numbers(&other), numbers(&roster));
+    }
+
+    #[test]
+    fn what_is_about_nobody_changes_nothing() {
+        let mut roster = Roster::default();
+        roster.apply(&RosterChange::TrackChanged {
+            session: participant(1, &[]).session,
+            track: info(2, false),
+        });
+        assert_eq!(numbers(&roster), []);
+    }
+}
