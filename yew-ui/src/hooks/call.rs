@@ -16,7 +16,7 @@ use videocall_client::{
     TransportPreference,
 };
 use videocall_types::api::TransportKind;
-use videocall_types::{CloseCode, TrackKind};
+use videocall_types::CloseCode;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::MediaStream;
 use yew::prelude::*;
