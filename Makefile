@@ -23,7 +23,7 @@ e2e: ## Run the end-to-end tests in browsers
 	@scripts/setup.sh test && scripts/e2e.sh $(ARGS)
 
 bench: ## Run the benchmarks
-	@scripts/setup-system.sh test && scripts/bench.sh $(ARGS)
+	@scripts/setup.sh test && scripts/bench.sh $(ARGS)
 
 fuzz: ## Fuzz every target for a minute
 	@scripts/setup-tools.sh test && scripts/fuzz.sh $(or $(ARGS),60)

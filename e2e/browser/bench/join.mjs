@@ -1,0 +1,125 @@
+// Measures the way into a meeting: from the click on Join to the first picture of somebody else, and what it takes to
+// get the page in the first place. Prints a table and writes bench-results/join.json.
+
+import { mkdirSync, writeFileSync } from 'node:fs';
+
+import { openBrowser, openPerson } from '../lib/person.mjs';
+import { videocallServer } from '../lib/servers.mjs';
+import { Stage } from '../lib/stage.mjs';
+
+const RUNS = 10;
+/** Milliseconds from the click to the first remote frame that are aimed at. */
+const JOIN_AIM = 500;
+/** Kilobytes of the page that are aimed at. */
+const SIZE_AIM = 700;
+
+/** Runs in the page: presses Join and waits for the first picture of this person. */
+function joinAndWait(name) {
+  return new Promise((resolve) => {
+    const tile = `[data-testid="tile"][data-name="${name}"][data-track="camera"][data-state="live"]`;
+    const started = performance.now();
+    const look = () => {
+      if (document.querySelector(tile)) resolve(performance.now() - started);
+      else requestAnimationFrame(look);
+    };
+    document.querySelector('[data-testid="join-button"]').click();
+    look();
+  });
+}
+
+/** Runs in the page before anything else: notes when the form can be used. */
+function noteWhenUsable() {
+  const look = () => {
+    if (document.querySelector('[data-testid="join-button"]')) window.usableAfter = performance.now();
+    else requestAnimationFrame(look);
+  };
+  look();
+}
+
+async function joinTimes(stage, server, carrier) {
+  const meeting = `bench-${carrier}`;
+  const [bob, alice] = await Promise.all([
+    openPerson(stage, { name: 'bob', colour: 'green', hertz: 700 }),
+    openPerson(stage, { name: 'alice', colour: 'red', hertz: 440 }),
+  ]);
+  await bob.join(server.url, meeting, { transport: carrier });
+  await bob.connected(carrier);
+  const times = [];
+  for (let run = 0; run < RUNS; run += 1) {
+    await alice.page.goto(`${server.url}/meeting/alice/${meeting}?transport=${carrier}`);
+    await alice.page.waitForFunction(() => document.querySelector('[data-testid="preview"]')?.videoWidth > 0);
+    times.push(await alice.page.evaluate(joinAndWait, 'bob'));
+    const { mean } = await alice.sample({ name: 'bob' });
+    if (!mean.some((channel) => channel > 0)) throw new Error('the tile is said to be live and is black');
+    await alice.press('leave-button');
+    await bob.sees(0);
+  }
+  await Promise.all([bob.browser.close(), alice.browser.close()]);
+  return times;
+}
+
+/** Bytes over the network and milliseconds until the home page can be used, each with an empty cache. */
+async function firstLoads(stage, server) {
+  const browser = await openBrowser(stage);
+  const loads = [];
+  for (let run = 0; run < RUNS; run += 1) {
+    const context = await browser.newContext();
+    const page = await context.newPage();
+    await page.addInitScript(noteWhenUsable);
+    const network = await context.newCDPSession(page);
+    await network.send('Network.enable');
+    let bytes = 0;
+    network.on('Network.loadingFinished', (event) => (bytes += event.encodedDataLength));
+    await page.goto(server.url, { waitUntil: 'networkidle' });
+    const usable = await page.waitForFunction(() => window.usableAfter);
+    loads.push({ bytes, usable: await usable.jsonValue() });
+    await context.close();
+  }
+  await browser.close();
+  return loads;
+}
+
+/** The smallest value that this share of all values does not exceed. */
+function percentile(values, share) {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.ceil(sorted.length * share) - 1];
+}
+
+function row(scenario, carrier, metric, value, unit, reference = null) {
+  const rounded = (number) => Math.round(number * 1000) / 1000;
+  const ratio = reference === null ? null : rounded(value / reference);
+  return { scenario, carrier, metric, value: rounded(value), unit, reference, ratio };
+}
+
+function print(rows) {
+  const columns = ['scenario', 'carrier', 'metric', 'value', 'unit', 'reference', 'ratio'];
+  const texts = [columns, ...rows.map((row) => columns.map((column) => String(row[column] ?? '-')))];
+  const widths = columns.map((_, index) => Math.max(...texts.map((line) => line[index].length)));
+  for (const line of texts) console.log(line.map((text, index) => text.padEnd(widths[index])).join('  '));
+}
+
+const stage = new Stage();
+try {
+  const server = await videocallServer(stage);
+  const rows = [];
+  for (const carrier of ['webtransport', 'websocket']) {
+    const times = await joinTimes(stage, server, carrier);
+    rows.push(row('click to first remote frame', carrier, 'p50', percentile(times, 0.5), 'ms', JOIN_AIM));
+    rows.push(row('click to first remote frame', carrier, 'p95', percentile(times, 0.95), 'ms'));
+  }
+  const loads = await firstLoads(stage, server);
+  const bytes = percentile(loads.map((load) => load.bytes), 0.5);
+  rows.push(row('first load of the page', 'http', 'over the network', bytes / 1000, 'kB', SIZE_AIM));
+  const usable = loads.map((load) => load.usable);
+  rows.push(row('first load of the page', 'http', 'usable, p50', percentile(usable, 0.5), 'ms'));
+  rows.push(row('first load of the page', 'http', 'usable, p95', percentile(usable, 0.95), 'ms'));
+  print(rows);
+  mkdirSync('bench-results', { recursive: true });
+  writeFileSync('bench-results/join.json', `${JSON.stringify(rows, null, 2)}\n`);
+} catch (error) {
+  await stage.explain();
+  throw error;
+} finally {
+  await stage.end();
+  stage.forget();
+}
