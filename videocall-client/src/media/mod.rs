@@ -5,6 +5,7 @@
 //! connections to the core.
 
 pub mod clock;
+pub mod color;
 pub mod conceal;
 pub mod device_error;
 pub mod level;

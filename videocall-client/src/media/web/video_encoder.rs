@@ -16,6 +16,7 @@ use web_sys::{
 };
 
 use super::js;
+use crate::media::color::{ColorSpace, codec_with_color};
 use crate::media::parameters::{SCALABILITY_MODES, VIDEO_CODECS, VideoParameters};
 
 /// What an encoder was opened for.
@@ -188,11 +189,25 @@ fn decoder_config(config: &VideoDecoderConfig, encoding: &Encoding) -> DecoderCo
         Bytes::from(bytes)
     });
     DecoderConfig {
-        codec: config.get_codec(),
+        codec: codec_with_color(&config.get_codec(), &color_space(config)),
         width: config.get_coded_width().unwrap_or(encoding.width),
         height: config.get_coded_height().unwrap_or(encoding.height),
         sample_rate: 0,
         channels: 0,
         description: description.unwrap_or_default(),
+    }
+}
+
+fn color_space(config: &VideoDecoderConfig) -> ColorSpace {
+    let space = js::get(config, "colorSpace");
+    if !space.is_object() {
+        return ColorSpace::default();
+    }
+    let text = |name| js::get(&space, name).as_string();
+    ColorSpace {
+        primaries: text("primaries"),
+        transfer: text("transfer"),
+        matrix: text("matrix"),
+        full_range: js::get(&space, "fullRange").as_bool(),
     }
 }
