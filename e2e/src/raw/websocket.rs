@@ -42,16 +42,15 @@ impl Sender {
 async fn read(mut stream: SplitStream<Socket>, events: mpsc::Sender<Event>) {
     let mut code = None;
     while let Some(Ok(message)) = stream.next().await {
-        match message {
-            Message::Binary(packet) => {
-                if events.send(Event::Packet(packet)).await.is_err() {
-                    return;
-                }
-            }
-            Message::Close(frame) => {
-                code = frame.and_then(|frame| CloseCode::from_websocket(frame.code.into()));
-            }
-            _ => {}
+        if let Message::Close(frame) = &message {
+            code = frame
+                .as_ref()
+                .and_then(|frame| CloseCode::from_websocket(frame.code.into()));
+        }
+        if let Message::Binary(packet) = message
+            && events.send(Event::Packet(packet)).await.is_err()
+        {
+            return;
         }
     }
     // Nobody is interested any more.
