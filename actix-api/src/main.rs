@@ -1,6 +1,8 @@
 //! Starts the server with the settings of the command line, the environment and a file.
 
+use std::process::ExitCode;
+
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    actix_api::run(relay_runtime::config::parse()).await
+async fn main() -> ExitCode {
+    relay_runtime::exit_code(&actix_api::run(relay_runtime::config::parse()).await)
 }

@@ -37,5 +37,5 @@ pub use meters::render_metrics;
 pub use relay::Relay;
 pub use relay_core::{ClassSet, Outgoing};
 pub use settings::{BusSettings, LogFormat, LogSettings, RelaySettings, TokenSettings};
-pub use shutdown::shutdown_on_signal;
+pub use shutdown::{exit_code, shutdown_on_signal};
 pub use token::{TokenError, TokenSecret, TokenService};

@@ -46,3 +46,18 @@ pub fn shutdown_on_signal() -> anyhow::Result<CancellationToken> {
     });
     Ok(shutdown)
 }
+
+/// How a server's process ends: on failure with one line that says what to do, without a backtrace.
+#[allow(
+    clippy::print_stderr,
+    reason = "the log may not have been set up when a server fails to start"
+)]
+pub fn exit_code(result: &anyhow::Result<()>) -> std::process::ExitCode {
+    match result {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
