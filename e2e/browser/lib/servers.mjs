@@ -29,13 +29,19 @@ export function uiDir() {
 
 /** A server that can be killed and started again on the same ports with the same data. */
 class Server {
-  constructor(stage, name, url, start) {
-    Object.assign(this, { stage, name, url, start });
+  /**
+   * @param {import('./stage.mjs').Stage} stage
+   * @param {string} url
+   * @param {() => Child} start
+   * @param {() => Promise<boolean>} probe whether it takes clients
+   */
+  constructor(stage, url, start, probe = () => isReady(url)) {
+    Object.assign(this, { stage, url, start, probe });
   }
 
   async up() {
     this.child = this.stage.own(this.start());
-    await this.child.ready('is ready', () => isReady(this.url));
+    await this.child.ready('takes clients', this.probe);
     return this;
   }
 
@@ -60,7 +66,7 @@ export async function videocallServer(stage, extra = []) {
   const args = ['--bind', `127.0.0.1:${http}`, '--webtransport-bind', `127.0.0.1:${quic}`];
   args.push('--data-dir', data, '--ui-dir', uiDir(), ...extra);
   // localhost, not 127.0.0.1: the address that people open.
-  const server = new Server(stage, 'videocall-server', `http://localhost:${http}`, () =>
+  const server = new Server(stage, `http://localhost:${http}`, () =>
     new Child(stage.logs, 'videocall-server', program('videocall-server'), args),
   );
   server.webtransportPort = quic;
@@ -73,7 +79,7 @@ export async function actixApi(stage, { databaseUrl, natsUrl }, extra = []) {
   const args = ['--bind', `127.0.0.1:${port}`, '--ui-dir', uiDir(), ...extra];
   // By environment: neither password nor secret belongs on a command line.
   const env = { DATABASE_URL: databaseUrl, NATS_URL: natsUrl, VIDEOCALL_TOKEN_SECRET: TOKEN_SECRET };
-  return new Server(stage, 'actix-api', `http://localhost:${port}`, () =>
+  return new Server(stage, `http://localhost:${port}`, () =>
     new Child(stage.logs, 'actix-api', program('actix-api'), args, { env }),
   ).up();
 }
@@ -84,17 +90,16 @@ export async function webtransportServer(stage, { natsUrl }, extra = []) {
   const data = stage.folder('webtransport-server');
   const args = ['--bind', `127.0.0.1:${quic}`, '--health-bind', `127.0.0.1:${health}`, '--data-dir', data, ...extra];
   const env = { NATS_URL: natsUrl, VIDEOCALL_TOKEN_SECRET: TOKEN_SECRET };
-  return new Server(stage, 'webtransport-server', `http://localhost:${health}`, () =>
+  return new Server(stage, `http://localhost:${health}`, () =>
     new Child(stage.logs, 'webtransport-server', program('webtransport-server'), args, { env }),
   ).up();
 }
 
-/** A NATS server; gives its URL. */
+/** A NATS server. */
 export async function natsServer(stage) {
   const port = await freePort();
-  const child = stage.own(new Child(stage.logs, 'nats-server', 'nats-server', ['-a', '127.0.0.1', '-p', `${port}`]));
-  await child.ready('accepts connections', () => accepts(port));
-  return { url: `nats://127.0.0.1:${port}`, child };
+  const start = () => new Child(stage.logs, 'nats-server', 'nats-server', ['-a', '127.0.0.1', '-p', `${port}`]);
+  return new Server(stage, `nats://127.0.0.1:${port}`, start, () => accepts(port)).up();
 }
 
 /** A PostgreSQL cluster of its own; gives the URL of its database. */
