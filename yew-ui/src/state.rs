@@ -4,6 +4,7 @@
 
 pub mod call;
 pub mod home;
+pub mod lacking;
 pub mod layout;
 pub mod name;
 pub mod notice;

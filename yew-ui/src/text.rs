@@ -8,6 +8,7 @@ mod en;
 use videocall_types::api::TransportKind;
 
 use crate::state::call::Phase;
+use crate::state::lacking::Lacking;
 use crate::state::notice::Notice;
 use crate::state::route::AddressError;
 
@@ -186,6 +187,10 @@ pub struct PageText {
     pub unsupported_title: &'static str,
     /// Above the list of what is missing.
     pub unsupported_lead: &'static str,
+    /// Below the list, where another browser would help.
+    pub unsupported_hint: &'static str,
+    /// What is missing.
+    pub lacking: fn(Lacking) -> &'static str,
 }
 
 impl Text {

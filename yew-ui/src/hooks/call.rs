@@ -15,8 +15,8 @@ use videocall_client::{
     Call, CallEvent, CallEvents, CallOptions, ClientConfig, ConnectionState, ConnectionStatus,
     TransportPreference,
 };
-use videocall_types::api::TransportKind;
 use videocall_types::CloseCode;
+use videocall_types::api::TransportKind;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::MediaStream;
 use yew::prelude::*;

@@ -1,13 +1,12 @@
 //! A meeting's address, from the first look into the camera to the goodbye.
 
 use videocall_client::devices::DeviceChoice;
-use videocall_client::support;
 use yew::prelude::*;
 
 use super::call::CallPage;
 use super::lobby::LobbyPage;
 use super::messages::{EndedPage, UnsupportedPage};
-use crate::hooks::{CallStart, Stored, load, store, use_title};
+use crate::hooks::{CallStart, Stored, load, store, use_support, use_title};
 use crate::state::call::Ending;
 use crate::state::route::MeetingAddress;
 
@@ -33,10 +32,10 @@ pub(super) fn MeetingPage(props: &MeetingPageProps) -> Html {
         false => Stage::Lobby,
     });
     use_title(Some(address.meeting.as_str()));
-    let support = use_memo((), |()| support::check());
+    let support = use_support();
     use_effect_with(address.user.clone(), |user| store(Stored::Name, user.as_str()));
-    if !support.is_complete() {
-        return html! { <UnsupportedPage missing={support.missing.clone()} /> };
+    if !support.lacking.is_empty() {
+        return html! { <UnsupportedPage lacking={support.lacking.clone()} /> };
     }
     let to = |into: fn(CallStart) -> Stage| {
         let stage = stage.setter();

@@ -1,11 +1,11 @@
 //! Pages that say one thing and offer a way on.
 
-use videocall_client::support::Missing;
 use yew::prelude::*;
 
 use crate::components::Placard;
 use crate::hooks::{use_navigator, use_text, use_title};
 use crate::state::call::Ending;
+use crate::state::lacking::Lacking;
 use crate::state::route::AddressError;
 
 /// An address that nothing is behind.
@@ -39,7 +39,7 @@ pub(super) fn BadAddressPage(props: &BadAddressProps) -> Html {
 
 #[derive(PartialEq, Properties)]
 pub(super) struct UnsupportedProps {
-    pub(super) missing: Vec<Missing>,
+    pub(super) lacking: Vec<Lacking>,
 }
 
 /// A browser without what a call needs.
@@ -49,10 +49,13 @@ pub(super) fn UnsupportedPage(props: &UnsupportedProps) -> Html {
     html! {
         <Placard title={text.page.unsupported_title} lead={text.page.unsupported_lead} alarming=true>
             <ul class="mt-4 space-y-2 text-left text-sm leading-5">
-                { for props.missing.iter().map(|missing| html! {
-                    <li class="rounded-xl bg-raised px-3.5 py-2.5">{ missing.message() }</li>
+                { for props.lacking.iter().map(|&what| html! {
+                    <li class="rounded-xl bg-raised px-3.5 py-2.5">{ (text.page.lacking)(what) }</li>
                 }) }
             </ul>
+            if !props.lacking.contains(&Lacking::SecureContext) {
+                <p class="mt-4 text-sm text-soft">{ text.page.unsupported_hint }</p>
+            }
             <HomeButton />
         </Placard>
     }

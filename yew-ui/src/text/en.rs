@@ -5,6 +5,7 @@ use videocall_types::{IdError, MAX_ID_LENGTH};
 
 use super::{CallText, HomeText, LobbyText, PageText, Text};
 use crate::state::call::Phase;
+use crate::state::lacking::Lacking;
 use crate::state::notice::{Device, DeviceFault, Notice};
 use crate::state::route::AddressError;
 
@@ -85,8 +86,10 @@ pub(super) static TEXT: Text = Text {
         not_found_title: "There is nothing here",
         not_found_lead: "A meeting’s address looks like /meeting/your-name/meeting-id.",
         bad_address_title: "This address is not a meeting",
-        unsupported_title: "This browser cannot make calls",
+        unsupported_title: "Calls do not work here",
         unsupported_lead: "What is missing:",
+        unsupported_hint: "A current Chrome, Edge or another Chromium has it.",
+        lacking,
     },
     notice,
     address_error,
@@ -169,6 +172,18 @@ fn capital(text: &str) -> String {
     letters
         .next()
         .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+fn lacking(what: Lacking) -> &'static str {
+    match what {
+        Lacking::SecureContext => "A secure address: open this page over https, or on localhost.",
+        Lacking::Network => "Connections over WebTransport or WebSocket.",
+        Lacking::Devices => "Access to cameras and microphones.",
+        Lacking::Capture => "Access to the camera’s pictures (MediaStreamTrackProcessor).",
+        Lacking::Video => "Encoding and decoding of video (WebCodecs).",
+        Lacking::Audio => "Encoding and decoding of sound (WebCodecs).",
+        Lacking::Playback => "Playing of processed sound (AudioWorklet).",
+    }
 }
 
 fn address_error(error: AddressError) -> String {
