@@ -53,9 +53,16 @@ pub const AUDIO_SAMPLE_RATE: u32 = 48_000;
 /// Length of an Opus frame, microseconds: the usual compromise between delay and overhead.
 pub const AUDIO_FRAME_US: u32 = 20_000;
 
-/// Codec strings in the order in which they are tried. VP9 profile 0 level 1.0 with 8 bits needs
-/// the fewest bits, VP8 is decoded everywhere.
-pub const VIDEO_CODECS: [&str; 2] = ["vp09.00.10.08", "vp8"];
+/// VP9 profile 0 with 8 bits, by level: luma samples of a picture, luma samples per second, codec string
+/// ("VP9 Levels", WebM project, columns Max Luma Picture Size and Max Luma Sample Rate).
+const VP9_LEVELS: [(u64, u64, &str); 6] = [
+    (73_728, 2_764_800, "vp09.00.11.08"),
+    (245_760, 9_216_000, "vp09.00.21.08"),
+    (552_960, 20_736_000, "vp09.00.30.08"),
+    (983_040, 36_864_000, "vp09.00.31.08"),
+    (2_228_224, 83_558_400, "vp09.00.40.08"),
+    (8_912_896, 311_951_360, "vp09.00.50.08"),
+];
 
 /// The codec string for Opus.
 pub const AUDIO_CODEC: &str = "opus";
@@ -64,6 +71,18 @@ pub const AUDIO_CODEC: &str = "opus";
 pub const SCALABILITY_MODES: [Option<&str>; 3] = [Some("L1T3"), Some("L1T1"), None];
 
 impl VideoParameters {
+    /// Codec strings for pictures of this size in the order in which they are tried: VP9 needs the fewest
+    /// bits, VP8 is decoded everywhere.
+    pub fn codecs(&self, (width, height): (u32, u32)) -> impl Iterator<Item = &'static str> {
+        let picture = u64::from(width) * u64::from(height);
+        let rate = picture * u64::from(self.frames_per_second);
+        let vp9 = VP9_LEVELS
+            .into_iter()
+            .find(|&(largest, fastest, _)| picture <= largest && rate <= fastest)
+            .map(|(_, _, codec)| codec);
+        vp9.into_iter().chain(["vp8"])
+    }
+
     /// The size at which a capture is encoded: its own, or scaled down to fit with its aspect
     /// ratio. Even, because 4:2:0 chroma has half as many samples in both directions.
     pub fn encoded_size(&self, width: u32, height: u32) -> (u32, u32) {
@@ -122,6 +141,17 @@ mod tests {
         assert_eq!(SCREEN.encoded_size(3841, 2160), (1920, 1078));
         assert_eq!(SCREEN.encoded_size(1023, 767), (1022, 766));
         assert_eq!(CAMERA.encoded_size(0, 0), (2, 2));
+    }
+
+    #[test]
+    fn the_level_of_vp9_follows_the_size() {
+        let first = |parameters: VideoParameters, size| parameters.codecs(size).next();
+        assert_eq!(first(CAMERA, (320, 180)), Some("vp09.00.11.08"));
+        assert_eq!(first(CAMERA, (640, 360)), Some("vp09.00.21.08"));
+        assert_eq!(first(SCREEN, (1280, 720)), Some("vp09.00.31.08"));
+        assert_eq!(first(SCREEN, (1920, 1080)), Some("vp09.00.40.08"));
+        assert_eq!(first(SCREEN, (9999, 9999)), Some("vp8"), "beyond all levels");
+        assert_eq!(CAMERA.codecs((640, 360)).last(), Some("vp8"));
     }
 
     #[test]

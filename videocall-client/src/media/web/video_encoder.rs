@@ -17,7 +17,7 @@ use web_sys::{
 
 use super::js;
 use crate::media::color::{ColorSpace, codec_with_color};
-use crate::media::parameters::{SCALABILITY_MODES, VIDEO_CODECS, VideoParameters};
+use crate::media::parameters::{SCALABILITY_MODES, VideoParameters};
 
 /// What an encoder was opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl PictureEncoder {
         parameters: &VideoParameters,
         (width, height): (u32, u32),
     ) -> Option<Encoding> {
-        for codec in VIDEO_CODECS {
+        for codec in parameters.codecs((width, height)) {
             for mode in SCALABILITY_MODES {
                 let encoding = Encoding {
                     codec,

@@ -17,7 +17,7 @@ use super::video_encoder::{EncodedPicture, Encoding, PictureEncoder};
 use crate::Client;
 use crate::core::EncodedFrame;
 use crate::media::clock::CaptureClock;
-use crate::media::parameters::{VIDEO_CODECS, VideoParameters, temporal_layers};
+use crate::media::parameters::{VideoParameters, temporal_layers};
 use crate::media::rate::RateMeter;
 use crate::stats::LocalTrackStats;
 use crate::transport::web::{WebClock, sleep};
@@ -54,11 +54,12 @@ pub(crate) struct VideoSource {
 impl VideoSource {
     /// The description before anything was captured.
     pub(crate) fn expected(&self, muted: bool) -> TrackInfo {
+        let (width, height) = (self.parameters.max_width, self.parameters.max_height);
         let encoding = Encoding {
-            codec: VIDEO_CODECS[0],
+            codec: self.parameters.codecs((width, height)).next().unwrap_or_default(),
             mode: Some("L1T3"),
-            width: self.parameters.max_width,
-            height: self.parameters.max_height,
+            width,
+            height,
         };
         TrackInfo {
             muted,
