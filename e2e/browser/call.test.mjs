@@ -43,7 +43,11 @@ async function isBack(person, people, before) {
     `${person.name} decodes new frames of ${others}`,
     async () => {
       const { remoteTracks } = await person.stats();
-      const moves = ({ session, track, framesDecoded }) => framesDecoded > (before.get(`${session}/${track}`) ?? 0);
+      // Of a track that went and came back, frames are counted from zero.
+      const moves = ({ session, track, framesDecoded }) => {
+        const counted = before.get(`${session}/${track}`) ?? 0;
+        return framesDecoded > counted || (framesDecoded > 0 && framesDecoded < counted);
+      };
       const found = (name, kind) => remoteTracks.some((track) => track.name === name && track.kind === kind && moves(track));
       return others.every((name) => found(name, 'camera') && found(name, 'microphone'));
     },
