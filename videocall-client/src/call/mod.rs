@@ -19,5 +19,5 @@ mod roster;
 pub use events::{CallEvent, LocalState, Notice, PictureState, RosterChange};
 #[cfg(target_arch = "wasm32")]
 pub use handle::{Call, CallOptions, Levels};
-#[cfg(target_arch = "wasm32")]
+#[cfg(any(target_arch = "wasm32", test))]
 pub use queue::CallEvents;

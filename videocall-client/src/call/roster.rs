@@ -131,6 +131,11 @@ mod tests {
             track: TrackId(1),
         }));
         assert_eq!(numbers(&roster), [(1, 2, false), (3, 2, true)]);
+        let changed = TrackRef {
+            session,
+            track: TrackId(2),
+        };
+        assert_eq!(roster.track(changed), Some(&info(2, true)));
         roster.apply(&RosterChange::Left(participant(1, &[]).session));
         assert_eq!(numbers(&roster), [(3, 2, true)]);
         let mut other = Roster::default();
