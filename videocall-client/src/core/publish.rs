@@ -135,7 +135,9 @@ impl Publisher {
             // A program may have dropped its first keyframe itself before it was in.
             let described = own.info.layers.iter().map(|layer| layer.spatial);
             for spatial in described.chain([0]) {
-                self.numbering.entry((track, spatial)).or_insert_with(LayerNumbering::of_video);
+                self.numbering
+                    .entry((track, spatial))
+                    .or_insert_with(LayerNumbering::of_video);
             }
         }
         let broken = self.numbering.range((track, 0)..=(track, u8::MAX));
