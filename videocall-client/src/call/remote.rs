@@ -33,6 +33,9 @@ pub(super) struct Remote {
     painter: Painter,
     roster: RefCell<Roster>,
     videos: RefCell<HashMap<TrackRef, RemoteVideo>>,
+    /// Where the page wants tracks to be drawn, as long as it does: a track that goes and comes back with a
+    /// reconnection finds its canvas again, even when the page has drawn nothing in between.
+    canvases: RefCell<HashMap<TrackRef, HtmlCanvasElement>>,
     audios: RefCell<HashMap<TrackRef, RemoteAudio>>,
     shown: RefCell<HashMap<TrackRef, Shown>>,
 }
@@ -55,6 +58,7 @@ impl Remote {
             painter: Painter::new(),
             roster: RefCell::default(),
             videos: RefCell::default(),
+            canvases: RefCell::default(),
             audios: RefCell::default(),
             shown: RefCell::default(),
         })
@@ -85,19 +89,15 @@ impl Remote {
 
     /// Draws a track on this canvas.
     pub(super) fn attach(&self, track: TrackRef, canvas: HtmlCanvasElement) {
-        // The page may not have heard yet that the track has ended.
-        let known = self
-            .roster
-            .borrow()
-            .track(track)
-            .is_some_and(|info| !info.kind.is_audio());
-        if known {
-            self.with_video(track, |video| video.set_canvas(Some(canvas), WebClock::now()));
+        self.canvases.borrow_mut().insert(track, canvas.clone());
+        if let Some(video) = self.videos.borrow().get(&track) {
+            video.set_canvas(Some(canvas), WebClock::now());
         }
     }
 
     /// Draws the track no more.
     pub(super) fn detach(&self, track: TrackRef) {
+        self.canvases.borrow_mut().remove(&track);
         if let Some(video) = self.videos.borrow().get(&track) {
             video.set_canvas(None, WebClock::now());
         }
@@ -106,6 +106,7 @@ impl Remote {
     /// Ends all decoding; to be called when the call is over.
     pub(super) fn close(&self) {
         self.videos.borrow_mut().clear();
+        self.canvases.borrow_mut().clear();
         self.audios.borrow_mut().clear();
         self.speaker.close();
     }
@@ -173,11 +174,13 @@ impl Remote {
         let mut videos = self.videos.borrow_mut();
         let video = videos.entry(track).or_insert_with(|| {
             let me = self.me.clone();
-            RemoteVideo::new(track, self.client.clone(), self.painter.clone(), move || {
+            let video = RemoteVideo::new(track, self.client.clone(), self.painter.clone(), move || {
                 if let Some(remote) = me.upgrade() {
                     remote.picture_came(track);
                 }
-            })
+            });
+            video.begin_on(self.canvases.borrow().get(&track).cloned());
+            video
         });
         action(video);
     }

@@ -119,6 +119,11 @@ impl RemoteVideo {
         }
     }
 
+    /// Draws on this canvas from the first frame on.
+    pub(crate) fn begin_on(&self, canvas: Option<HtmlCanvasElement>) {
+        self.0.picture.set_canvas(canvas);
+    }
+
     /// Draws on this canvas from now on, or nowhere.
     pub(crate) fn set_canvas(&self, canvas: Option<HtmlCanvasElement>, now: Timestamp) {
         let state = &self.0;
