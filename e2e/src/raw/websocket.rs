@@ -42,14 +42,16 @@ impl Sender {
 async fn read(mut stream: SplitStream<Socket>, events: mpsc::Sender<Event>) {
     let mut code = None;
     while let Some(Ok(message)) = stream.next().await {
-        if let Message::Close(frame) = &message {
-            code = frame
-                .as_ref()
-                .and_then(|frame| CloseCode::from_websocket(frame.code.into()));
-        }
-        if let Message::Binary(packet) = message
-            && events.send(Event::Packet(packet)).await.is_err()
-        {
+        let packet = match message {
+            Message::Binary(packet) => packet,
+            // The relay ends the TCP connection in its own time.
+            Message::Close(frame) => {
+                code = frame.and_then(|frame| CloseCode::from_websocket(frame.code.into()));
+                break;
+            }
+            _ => continue,
+        };
+        if events.send(Event::Packet(packet)).await.is_err() {
             return;
         }
     }
