@@ -12,6 +12,8 @@ async fn start(
     CancellationToken,
     tokio::task::JoinHandle<anyhow::Result<()>>,
 ) {
+    // The HTTP client's TLS has none of its own; another test of the process may have been first.
+    let _chosen = rustls::crypto::ring::default_provider().install_default();
     let shutdown = CancellationToken::new();
     let any = "127.0.0.1:0";
     let data = data.to_str().expect("UTF-8");

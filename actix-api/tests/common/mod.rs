@@ -36,6 +36,8 @@ pub(crate) struct TestServer {
 
 impl TestServer {
     pub(crate) async fn start(options: Options) -> Self {
+        // The HTTP client's TLS has none of its own; another test of the process may have been first.
+        let _chosen = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().expect("a temporary folder");
         let url = options
             .database

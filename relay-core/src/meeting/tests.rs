@@ -178,6 +178,24 @@ fn a_joiner_sees_the_newest_keyframe_at_once_and_a_fresh_one_is_asked_for() {
 }
 
 #[test]
+fn a_sender_that_begins_in_the_middle_is_asked_for_a_keyframe() {
+    let meeting = alone();
+    let ann = enter(&meeting, "ann", START);
+    let ben = enter(&meeting, "ben", START);
+    receive(&meeting, &ann, START);
+    let later = START + KEYFRAME_REQUEST_INTERVAL;
+    meeting
+        .media(&ann, &picture(ann.session(), 0, false), later)
+        .expect("honest");
+    assert!(receive(&meeting, &ben, later).sequences.is_empty());
+    let wanted = ServerMessage::KeyframeWanted {
+        track: CAMERA,
+        spatial: 0,
+    };
+    assert!(receive(&meeting, &ann, later).messages.contains(&wanted));
+}
+
+#[test]
 fn keyframe_requests_of_many_are_one() {
     let meeting = alone();
     let ann = enter(&meeting, "ann", START);
