@@ -24,7 +24,7 @@ export const COLOURS = {
 
 /** Writes a film of one colour with a white bar that moves, in Y4M. */
 export async function writeFilm(path, colour) {
-  const [y, u, v] = toYuv(COLOURS[colour]);
+  const [y, u, v] = yuvOf(COLOURS[colour]);
   const parts = [Buffer.from(`YUV4MPEG2 W${WIDTH} H${HEIGHT} F${FPS}:1 Ip A1:1 C420\n`)];
   for (let frame = 0; frame < FRAMES; frame += 1) {
     const luma = Buffer.alloc(WIDTH * HEIGHT, y);
@@ -84,7 +84,7 @@ function wavHeader(bytes) {
 }
 
 /** BT.601, limited range: what Chromium takes a Y4M file for. */
-function toYuv([r, g, b]) {
+export function yuvOf([r, g, b]) {
   return [
     Math.round(16 + 0.2568 * r + 0.5041 * g + 0.0979 * b),
     Math.round(128 - 0.1482 * r - 0.291 * g + 0.4392 * b),

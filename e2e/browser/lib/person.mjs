@@ -41,14 +41,19 @@ export async function openBrowser(stage, flags = []) {
   return browser;
 }
 
-/** Opens a browser whose camera shows this colour and whose microphone hears this tone. */
-export async function openPerson(stage, { name, colour, hertz, flags = [] }) {
-  const film = join(stage.root, `${name}-${colour}.y4m`);
-  const tone = join(stage.root, `${name}-${hertz}.wav`);
-  await Promise.all([writeFilm(film, colour), writeTone(tone, hertz)]);
-  const files = [`--use-file-for-fake-video-capture=${film}`, `--use-file-for-fake-audio-capture=${tone}`];
-  const browser = await openBrowser(stage, [...DEVICES, ...files, ...flags]);
-  const context = await browser.newContext({ viewport: VIEWPORT });
+/**
+ * Opens a browser whose camera shows this colour and whose microphone hears this tone, or which plays these files.
+ *
+ * @param {import('./stage.mjs').Stage} stage
+ */
+export async function openPerson(stage, { name, colour, hertz, film, tone, viewport = VIEWPORT }) {
+  const pictures = film ?? join(stage.root, `${name}-${colour}.y4m`);
+  const sound = tone ?? join(stage.root, `${name}-${hertz}.wav`);
+  if (!film) await writeFilm(pictures, colour);
+  if (!tone) await writeTone(sound, hertz);
+  const files = [`--use-file-for-fake-video-capture=${pictures}`, `--use-file-for-fake-audio-capture=${sound}`];
+  const browser = await openBrowser(stage, [...DEVICES, ...files]);
+  const context = await browser.newContext({ viewport });
   const page = await context.newPage();
   return stage.watch(new Person({ name, colour, hertz, browser, page }));
 }
