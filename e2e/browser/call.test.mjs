@@ -48,7 +48,8 @@ async function isBack(person, people, before) {
         const counted = before.get(`${session}/${track}`) ?? 0;
         return framesDecoded > counted || (framesDecoded > 0 && framesDecoded < counted);
       };
-      const found = (name, kind) => remoteTracks.some((track) => track.name === name && track.kind === kind && moves(track));
+      const found = (name, kind) =>
+        remoteTracks.some((track) => track.name === name && track.kind === kind && moves(track));
       return others.every((name) => found(name, 'camera') && found(name, 'microphone'));
     },
     BACK,

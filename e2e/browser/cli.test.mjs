@@ -74,7 +74,8 @@ scenario('a token of somebody else is refused', async (stage, step) => {
   const server = await videocallServer(stage);
   await step('with one line', async () => {
     const args = ['stream', '--url', server.url, '--user-id', 'robot', '--meeting-id', 'demo', '--source', 'test'];
-    const answer = await run(program('videocall-cli'), args, { env: { VIDEOCALL_TOKEN: 'not.a.token' }, timeout: 40_000 });
+    const env = { VIDEOCALL_TOKEN: 'not.a.token' };
+    const answer = await run(program('videocall-cli'), args, { env, timeout: 40_000 });
     refused(answer);
     match(answer.stderr, /token|invitation/i);
   });

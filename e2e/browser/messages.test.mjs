@@ -2,7 +2,7 @@
 
 import { equal } from 'node:assert/strict';
 
-import { openBrowser, openPerson } from './lib/person.mjs';
+import { DEVICES, openBrowser, openPerson } from './lib/person.mjs';
 import { videocallServer } from './lib/servers.mjs';
 import { scenario } from './lib/stage.mjs';
 
@@ -45,7 +45,8 @@ scenario('a machine without devices, and a browser that lacks something', async 
   const server = await videocallServer(stage);
 
   await step('no camera and no microphone', async () => {
-    const browser = await openBrowser(stage, ['--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream=device-count=0']);
+    const none = '--use-fake-device-for-media-stream=device-count=0';
+    const browser = await openBrowser(stage, ['--use-fake-ui-for-media-stream', none]);
     const page = await (await browser.newContext()).newPage();
     await page.goto(`${server.url}/meeting/alice/devices`);
     await says(page, /not found|no access/i);
@@ -56,7 +57,7 @@ scenario('a machine without devices, and a browser that lacks something', async 
   });
 
   await step('no codecs', async () => {
-    const browser = await openBrowser(stage, ['--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream']);
+    const browser = await openBrowser(stage, DEVICES);
     const page = await (await browser.newContext()).newPage();
     await page.addInitScript(() => {
       delete globalThis.VideoEncoder;

@@ -22,7 +22,8 @@ const FLAGS = [
   '--disable-renderer-backgrounding',
 ];
 
-const DEVICES = ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'];
+/** Devices that exist and are allowed. */
+export const DEVICES = ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'];
 
 /** Small pages: painting is done by the same cores. */
 const VIEWPORT = { width: 800, height: 500 };
@@ -83,9 +84,8 @@ export class Person {
     await until(
       `${this.name}'s connection is ${JSON.stringify(wanted)}`,
       async () => {
-        const found = await badge.evaluate((element, names) => names.map((name) => element.getAttribute(name)), Object.keys(wanted), {
-          timeout: 1_000,
-        });
+        const read = (element, names) => names.map((name) => element.getAttribute(name));
+        const found = await badge.evaluate(read, Object.keys(wanted), { timeout: 1_000 });
         if (Object.values(wanted).every((value, index) => value === undefined || value === found[index])) return true;
         throw new Error(found.join(', '));
       },
@@ -115,7 +115,8 @@ export class Person {
     await until(
       `${this.name} sees ${JSON.stringify(which)} ${state}`,
       async () => {
-        const found = (await tile.count()) === 0 ? 'gone' : await tile.first().getAttribute('data-state', { timeout: 1_000 });
+        const gone = (await tile.count()) === 0;
+        const found = gone ? 'gone' : await tile.first().getAttribute('data-state', { timeout: 1_000 });
         if (found === state) return true;
         throw new Error(found ?? 'no state');
       },

@@ -23,7 +23,9 @@ export function program(name) {
 }
 
 export function uiDir() {
-  if (!existsSync(join(UI_DIR, 'index.html'))) throw new Error(`no web page in ${UI_DIR}; scripts/build-ui.sh makes it`);
+  if (!existsSync(join(UI_DIR, 'index.html'))) {
+    throw new Error(`no web page in ${UI_DIR}; scripts/build-ui.sh makes it`);
+  }
   return UI_DIR;
 }
 

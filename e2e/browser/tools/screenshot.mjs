@@ -1,5 +1,5 @@
 // Takes the picture of a call in README.md: a real call of browsers and the command-line client, on both carriers,
-// with painted faces for cameras. Writes docs/call.png. Start it with scripts/e2e.sh's environment: VIDEOCALL_BIN_DIR and VIDEOCALL_UI_DIR.
+// with painted faces for cameras. Writes docs/call.png. Needs VIDEOCALL_BIN_DIR, as the tests do.
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
