@@ -1,5 +1,5 @@
 // Takes the picture of a call in README.md: a real call of browsers and the command-line client, on both carriers,
-// with painted faces for cameras. Writes docs/call.png. Needs VIDEOCALL_BIN_DIR, as the tests do.
+// with painted faces for cameras. Writes docs/images/call.png. Needs VIDEOCALL_BIN_DIR, as the tests do.
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -106,7 +106,7 @@ try {
     const { remoteTracks } = await viewer.stats();
     return remoteTracks.filter(({ kind }) => kind === 'camera').every(({ framesDecoded }) => framesDecoded > 40);
   });
-  await viewer.page.screenshot({ path: 'docs/call.png' });
+  await viewer.page.screenshot({ path: 'docs/images/call.png' });
 } finally {
   await stage.end();
   stage.forget();
