@@ -5,12 +5,14 @@
 //! What a test checks is left to the tests; browsers are in `browser/`.
 
 pub mod bench;
+mod cable;
 mod call;
 mod process;
 mod raw;
 mod servers;
 mod ticket;
 
+pub use cable::Cable;
 pub use call::{Call, Caller, LayerSeen, Seen};
 pub use process::{Process, free_port, program};
 pub use raw::{RawClient, RawEnd, camera, hello};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use e2e::{Caller, VideocallServer};
+use e2e::{Cable, Caller, VideocallServer};
 use videocall_client::{ClientConfig, ConnectionState, TransportPreference};
 use videocall_types::CloseCode;
 use videocall_types::api::TransportKind;
@@ -83,6 +83,32 @@ async fn a_client_that_leaves_is_gone_and_one_that_comes_is_seen() {
     ann.until("bob is gone", |seen| seen.roster.is_empty())
         .await
         .expect("seen");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_connection_goes_on_without_anybody_leaving() {
+    let server = VideocallServer::start().await.expect("the server starts");
+    let cable = Cable::to(server.url.trim_start_matches("http://"))
+        .await
+        .expect("a port");
+    let through = format!("http://{}", cable.address());
+    let ann = Caller::start(&through, "cut", "ann", TransportPreference::WebSocket).expect("allowed names");
+    let bob = Caller::start(&server.url, "cut", "bob", TransportPreference::Auto).expect("allowed names");
+    let (one, two) = (ann.session().await.expect("in"), bob.session().await.expect("in"));
+    ann.receives(10, two).await.expect("frames");
+    bob.receives(10, one).await.expect("frames");
+    for cut in 1..=3 {
+        cable.cut();
+        let back = ann
+            .until("ann is back", |seen| seen.joins == cut + 1)
+            .await
+            .expect("back");
+        assert!(back.resumed && back.session == Some(one), "{back:?}");
+        ann.receives(10, two).await.expect("frames again");
+        bob.receives(10, one).await.expect("frames again");
+    }
+    let seen = bob.seen();
+    assert!(seen.left.is_empty() && seen.roster.contains_key(&one), "{seen:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,9 +18,9 @@ pub struct Row {
     pub value: f64,
     /// Of the figure.
     pub unit: &'static str,
-    /// What it is compared with, in the same unit.
-    pub reference: Option<f64>,
-    /// The figure divided by what it is compared with.
+    /// What it is compared with: its name and figure, in the same unit.
+    pub reference: Option<String>,
+    /// The figure divided by that of what it is compared with.
     pub ratio: Option<f64>,
 }
 
@@ -40,9 +40,9 @@ impl Row {
 
     /// The row with something to compare it with.
     #[must_use]
-    pub fn against(mut self, reference: f64) -> Self {
-        self.reference = Some(reference);
-        self.ratio = Some(rounded(self.value / reference));
+    pub fn against(mut self, name: &str, figure: f64) -> Self {
+        self.reference = Some(format!("{name}: {figure}"));
+        self.ratio = Some(rounded(self.value / figure));
         self
     }
 }
@@ -56,20 +56,22 @@ fn rounded(value: f64) -> f64 {
 #[expect(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
 pub fn print(rows: &[Row]) {
     println!(
-        "{:<34} {:<13} {:<28} {:>10} {:<5} {:>9} {:>6}",
-        "scenario", "carrier", "metric", "value", "unit", "reference", "ratio"
+        "{:<10} {:<13} {:<20} {:>10} {:<4} {:>6}  reference",
+        "scenario", "carrier", "metric", "value", "unit", "ratio"
     );
     for row in rows {
-        let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
+        let ratio = row
+            .ratio
+            .map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"));
         println!(
-            "{:<34} {:<13} {:<28} {:>10.2} {:<5} {:>9} {:>6}",
+            "{:<10} {:<13} {:<20} {:>10.2} {:<4} {:>6}  {}",
             row.scenario,
             row.carrier,
             row.metric,
             row.value,
             row.unit,
-            number(row.reference),
-            number(row.ratio),
+            ratio,
+            row.reference.as_deref().unwrap_or("-"),
         );
     }
 }

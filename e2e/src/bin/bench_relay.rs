@@ -15,7 +15,11 @@ const SCENARIO: Scenario = Scenario {
     measured: Duration::from_secs(10),
 };
 
-const NAME: &str = "5 publishers, 50 receivers";
+/// Five publishers with voice and camera each, fifty receivers.
+const NAME: &str = "stage-50";
+
+/// What [`reference`] is about.
+const PEER: &str = "relay with every packet through NATS";
 
 /// What a relay of the same shape takes that sends every packet through NATS: microseconds of
 /// processor time per delivered packet, and milliseconds for 99 % of them. Measured on two cores
@@ -46,16 +50,16 @@ fn table(carrier: TransportKind, figures: Figures) -> Vec<Row> {
     let milliseconds = |delay: Duration| delay.as_secs_f64() * 1e3;
     let delivered = figures.delivered as f64;
     vec![
-        row("delivered", 100.0 * delivered / figures.expected as f64, "%"),
-        row("packets delivered", delivered, ""),
+        row("delivered_pct", 100.0 * delivered / figures.expected as f64, "%"),
+        row("delivered_packets", delivered, ""),
         row(
-            "CPU per delivered packet",
+            "cpu_us_per_packet",
             figures.cpu.as_secs_f64() * 1e6 / delivered,
             "us",
         )
-        .against(cpu),
-        row("latency p50", milliseconds(figures.delay[0]), "ms"),
-        row("latency p95", milliseconds(figures.delay[1]), "ms"),
-        row("latency p99", milliseconds(figures.delay[2]), "ms").against(p99),
+        .against(PEER, cpu),
+        row("latency_p50_ms", milliseconds(figures.delay[0]), "ms"),
+        row("latency_p95_ms", milliseconds(figures.delay[1]), "ms"),
+        row("latency_p99_ms", milliseconds(figures.delay[2]), "ms").against(PEER, p99),
     ]
 }
