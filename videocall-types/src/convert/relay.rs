@@ -1,0 +1,149 @@
+//! What relays say to one another.
+
+use super::*;
+
+impl RelayMessage {
+    /// Reads a control packet from another relay.
+    ///
+    /// # Errors
+    /// As [`ClientMessage::decode`], for packets between relays.
+    pub fn decode(packet: &Bytes) -> Result<Self> {
+        match parse(packet, MAX_FRAME_BYTES)? {
+            None => Ok(Self::Unknown),
+            Some(kind) => Self::from_kind(kind),
+        }
+    }
+
+    fn from_kind(kind: Kind) -> Result<Self> {
+        Ok(match kind {
+            Kind::RelayState(raw) => Self::State(RelayState {
+                relay: relay_id(&raw.relay_id)?,
+                version: raw.version,
+                participants: raw
+                    .participants
+                    .into_iter()
+                    .map(Participant::try_from)
+                    .collect::<Result<_>>()?,
+                interest: raw.interest.into_option().unwrap_or_default().try_into()?,
+            }),
+            Kind::RelayChange(raw) => Self::Change {
+                relay: relay_id(&raw.relay_id)?,
+                version: raw.version,
+                change: Box::new(match raw.change {
+                    Some(Change::JoinedOrUpdated(raw)) => RelayChange::Participant(raw.try_into()?),
+                    Some(Change::Left(raw)) => RelayChange::Left(session(raw)?),
+                    Some(Change::Interest(raw)) => RelayChange::Interest(raw.try_into()?),
+                    _ => return Ok(Self::Unknown),
+                }),
+            },
+            Kind::RelayHeartbeat(raw) => Self::Heartbeat {
+                relay: relay_id(&raw.relay_id)?,
+                version: raw.version,
+            },
+            Kind::RelayStateRequest(raw) => Self::StateRequest(relay_id(&raw.relay_id)?),
+            Kind::RelayGoodbye(raw) => Self::Goodbye(relay_id(&raw.relay_id)?),
+            Kind::RelayKeyframeRequest(raw) => Self::KeyframeRequest {
+                relay: relay_id(&raw.relay_id)?,
+                track: track_ref(raw.session, raw.track)?,
+                spatial: spatial(raw.spatial_layer)?,
+            },
+            _ => return Err(MessageError::Forbidden),
+        })
+    }
+}
+
+impl From<RelayMessage> for wire::Packet {
+    fn from(message: RelayMessage) -> Self {
+        let mut packet = Self::new();
+        match message {
+            RelayMessage::State(state) => packet.set_relay_state(wire::RelayState {
+                relay_id: state.relay.to_string(),
+                version: state.version,
+                participants: state.participants.into_iter().map(Into::into).collect(),
+                interest: Some(state.interest.into()).into(),
+                ..Default::default()
+            }),
+            RelayMessage::Change {
+                relay,
+                version,
+                change,
+            } => {
+                packet.set_relay_change(wire::RelayChange {
+                    relay_id: relay.to_string(),
+                    version,
+                    change: Some(match *change {
+                        RelayChange::Participant(p) => Change::JoinedOrUpdated(p.into()),
+                        RelayChange::Left(session) => Change::Left(session.get()),
+                        RelayChange::Interest(interest) => Change::Interest(interest.into()),
+                    }),
+                    ..Default::default()
+                });
+            }
+            RelayMessage::Heartbeat { relay, version } => {
+                packet.set_relay_heartbeat(wire::RelayHeartbeat {
+                    relay_id: relay.to_string(),
+                    version,
+                    ..Default::default()
+                });
+            }
+            RelayMessage::StateRequest(relay) => {
+                packet.set_relay_state_request(wire::RelayStateRequest {
+                    relay_id: relay.to_string(),
+                    ..Default::default()
+                });
+            }
+            RelayMessage::Goodbye(relay) => packet.set_relay_goodbye(wire::RelayGoodbye {
+                relay_id: relay.to_string(),
+                ..Default::default()
+            }),
+            RelayMessage::KeyframeRequest {
+                relay,
+                track,
+                spatial,
+            } => {
+                packet.set_relay_keyframe_request(wire::RelayKeyframeRequest {
+                    relay_id: relay.to_string(),
+                    session: track.session.get(),
+                    track: track.track.0,
+                    spatial_layer: spatial.into(),
+                    ..Default::default()
+                });
+            }
+            RelayMessage::Unknown => {}
+        }
+        packet
+    }
+}
+
+impl TryFrom<wire::Interest> for RelayInterest {
+    type Error = MessageError;
+
+    fn try_from(raw: wire::Interest) -> Result<Self> {
+        let track = |raw: wire::TrackInterest| {
+            Ok(TrackInterest {
+                track: track_ref(raw.session, raw.track)?,
+                spatial_layers: spatial_list(raw.spatial_layers)?,
+            })
+        };
+        Ok(Self {
+            everything: raw.everything,
+            tracks: raw.tracks.into_iter().map(track).collect::<Result<_>>()?,
+        })
+    }
+}
+
+impl From<RelayInterest> for wire::Interest {
+    fn from(interest: RelayInterest) -> Self {
+        let track = |wish: TrackInterest| wire::TrackInterest {
+            session: wish.track.session.get(),
+            track: wish.track.track.0,
+            spatial_layers: wish.spatial_layers.into_iter().map(Into::into).collect(),
+            ..Default::default()
+        };
+        Self {
+            everything: interest.everything,
+            tracks: interest.tracks.into_iter().map(track).collect(),
+            ..Default::default()
+        }
+    }
+}
