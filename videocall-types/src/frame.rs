@@ -160,10 +160,12 @@ struct RawHeader {
 impl RawHeader {
     /// `None` when it is protobuf, but not canonical.
     fn read(packet: &[u8]) -> protobuf::Result<Option<Self>> {
-        let mut input = CodedInputStream::from_bytes(packet);
-        if input.read_raw_varint32()? != tag(1, WireType::LengthDelimited) {
+        // By its first byte, as everybody else tells a frame: a tag may also be written in two.
+        if !crate::is_frame(packet) {
             return Ok(None);
         }
+        let mut input = CodedInputStream::from_bytes(packet);
+        input.read_raw_byte()?;
         if u64::from(input.read_raw_varint32()?) != packet.len() as u64 - input.pos() {
             return Ok(None);
         }
@@ -258,10 +260,6 @@ impl RawHeader {
             audio_level,
         })
     }
-}
-
-const fn tag(field: u32, wire_type: WireType) -> u32 {
-    field << 3 | wire_type as u32
 }
 
 fn kind_from_number(number: u32) -> Option<TrackKind> {

@@ -134,6 +134,15 @@ fn a_second_sender_cannot_hide_behind_the_first() {
 }
 
 #[test]
+fn a_tag_written_in_two_bytes_is_no_frame() {
+    let packet = sample().encode();
+    let mut overlong = BytesMut::from(&[0x8a, 0x00][..]);
+    overlong.extend_from_slice(&packet[1..]);
+    assert!(!crate::is_frame(&overlong));
+    assert_eq!(FrameHeader::peek(&overlong), Err(FrameError::Malformed));
+}
+
+#[test]
 fn every_rule_of_the_header_is_checked() {
     let reject = |change: fn(&mut Frame), error| {
         let mut frame = sample();
