@@ -1,8 +1,9 @@
 //! Every way a request can fail, as an answer that a person can act on.
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{HeaderValue, RETRY_AFTER};
+use actix_web::http::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
+use relay_runtime::TokenError;
 use videocall_types::api::ApiError;
 use videocall_types::{IdError, MeetingId};
 
@@ -47,6 +48,17 @@ pub(crate) enum HttpError {
     /// A page that has not been allowed.
     #[error("Pages of {0} may not use this server; name it with --allowed-origin to allow it.")]
     ForeignOrigin(String),
+    /// A request that takes a token came without one.
+    #[error(
+        "This address takes a token, in the header `Authorization: Bearer TOKEN`; join the meeting to get one."
+    )]
+    MissingToken,
+    /// A token that is not good here.
+    #[error("The token is not accepted: {0}.")]
+    Token(#[from] TokenError),
+    /// A token that opens another meeting.
+    #[error("The token is for another meeting; join {0} to get one for it.")]
+    TokenOfAnotherMeeting(MeetingId),
     /// More joins than one address may ask for.
     #[error("Too many people join from this address at once; try again in some seconds.")]
     TooManyJoins,
@@ -76,6 +88,10 @@ impl HttpError {
             Self::BadMethod => (StatusCode::METHOD_NOT_ALLOWED, "bad_method"),
             Self::Upgrade(_) => (StatusCode::UPGRADE_REQUIRED, "websocket_only"),
             Self::ForeignOrigin(_) => (StatusCode::FORBIDDEN, "foreign_origin"),
+            Self::MissingToken => (StatusCode::UNAUTHORIZED, "missing_token"),
+            Self::Token(TokenError::Expired) => (StatusCode::UNAUTHORIZED, "token_expired"),
+            Self::Token(_) => (StatusCode::UNAUTHORIZED, "bad_token"),
+            Self::TokenOfAnotherMeeting(_) => (StatusCode::FORBIDDEN, "wrong_meeting"),
             Self::TooManyJoins => (StatusCode::TOO_MANY_REQUESTS, "too_many_joins"),
             Self::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
             Self::Database(_) => (StatusCode::SERVICE_UNAVAILABLE, "database"),
@@ -106,6 +122,10 @@ impl ResponseError for HttpError {
         match status {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+            }
+            // RFC 9110 §11.6.1: says how to authenticate.
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             StatusCode::UPGRADE_REQUIRED => {
                 headers.insert(

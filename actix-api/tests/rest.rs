@@ -4,8 +4,8 @@ use actix_api::{HttpSettings, JoinSettings};
 use relay_runtime::TokenService;
 use reqwest::{Client, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
-use videocall_types::api::{ApiError, JoinResponse, Meeting, RelayEndpoint, TransportKind};
-use videocall_types::token::TokenUse;
+use videocall_types::api::{ApiError, JoinResponse, Meeting, RelayEndpoint, RelaysResponse, TransportKind};
+use videocall_types::token::{Claims, TokenUse};
 
 use crate::common::postgres::Postgres;
 use crate::common::{Options, SECRET, TestServer};
@@ -15,6 +15,7 @@ async fn meetings_on_sqlite() {
     let server = TestServer::start(Options::default()).await;
     meetings(&server).await;
     joins(&server).await;
+    relays_for_tokens(&server).await;
 }
 
 #[tokio::test]
@@ -29,6 +30,7 @@ async fn meetings_on_postgresql() {
     .await;
     meetings(&server).await;
     joins(&server).await;
+    relays_for_tokens(&server).await;
     // A second start finds the tables as they are, and the meeting that was made.
     let server = TestServer::start(Options {
         database: Some(cluster.url()),
@@ -158,6 +160,73 @@ async fn bad_ids_are_told_what_is_allowed() {
         )
         .await;
     }
+}
+
+/// Only a token of ours that is good now and for this meeting tells the relays.
+async fn relays_for_tokens(server: &TestServer) {
+    let client = Client::new();
+    let joined = join(&client, server, "demo", &json!({"user_id": "alice"})).await;
+    let ask = |meeting: &str, token: &str| {
+        let url = server.url(&format!("/api/v1/meetings/{meeting}/relays"));
+        client.get(url).bearer_auth(token)
+    };
+    let answer = ask("demo", &joined.token).send().await.expect("answered");
+    let known: RelaysResponse = answer.json().await.expect("relays");
+    assert_eq!(known.relays, joined.relays);
+
+    let sign = |secret: &str, meeting: &str, exp: u64, token_use: TokenUse| {
+        TokenService::new(&secret.parse().expect("long enough")).sign(&Claims {
+            sub: "alice".parse().expect("a name"),
+            name: "alice".into(),
+            meeting: meeting.parse().expect("an id"),
+            token_use,
+            session: None,
+            exp,
+        })
+    };
+    const LATER: u64 = 4_000_000_000;
+    let foreign = sign(
+        "a secret of somebody else entirely",
+        "demo",
+        LATER,
+        TokenUse::Join,
+    );
+    let expired = sign(SECRET, "demo", 1_000_000_000, TokenUse::Join);
+    let resume = sign(SECRET, "demo", LATER, TokenUse::Resume);
+    let elsewhere = sign(SECRET, "nowhere", LATER, TokenUse::Join);
+    let unauthorized = StatusCode::UNAUTHORIZED;
+    refused(ask("demo", &foreign), unauthorized, "bad_token", "not valid here").await;
+    refused(
+        ask("demo", &expired),
+        unauthorized,
+        "token_expired",
+        "has expired",
+    )
+    .await;
+    refused(ask("demo", &resume), unauthorized, "bad_token", "not valid here").await;
+    refused(
+        ask("demo", &elsewhere),
+        StatusCode::FORBIDDEN,
+        "wrong_meeting",
+        "join demo",
+    )
+    .await;
+    refused(
+        ask("nowhere", &elsewhere),
+        StatusCode::NOT_FOUND,
+        "unknown_meeting",
+        "nowhere",
+    )
+    .await;
+    refused(
+        ask("a.b", &joined.token),
+        StatusCode::BAD_REQUEST,
+        "bad_id",
+        "letters",
+    )
+    .await;
+    let without = client.get(server.url("/api/v1/meetings/demo/relays"));
+    refused(without, unauthorized, "missing_token", "Authorization").await;
 }
 
 #[tokio::test]

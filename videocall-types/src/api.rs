@@ -46,6 +46,14 @@ pub struct JoinResponse {
     pub relays: Vec<RelayEndpoint>,
 }
 
+/// The answer to `GET /api/v1/meetings/{id}/relays`: where a token that one has already is taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RelaysResponse {
+    /// Where to connect, best first.
+    pub relays: Vec<RelayEndpoint>,
+}
+
 /// The carrier a relay speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -2,6 +2,7 @@
 
 mod join;
 mod meetings;
+mod relays;
 
 use actix_web::error::{JsonPayloadError, PathError};
 use actix_web::{HttpResponse, web};
@@ -26,7 +27,7 @@ const MAX_BODY_BYTES: usize = 16 * 1024;
         license(name = "MIT")
     ),
     servers((url = "/api/v1")),
-    paths(meetings::create, meetings::get, join::join)
+    paths(meetings::create, meetings::get, join::join, relays::relays)
 )]
 struct Description;
 
@@ -48,6 +49,7 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
         .service(resource("/meetings").route(web::post().to(meetings::create)))
         .service(resource("/meetings/{id}").route(web::get().to(meetings::get)))
         .service(resource("/meetings/{id}/join").route(web::post().to(join::join)))
+        .service(resource("/meetings/{id}/relays").route(web::get().to(relays::relays)))
         .default_service(web::to(unknown_path));
 }
 
