@@ -17,6 +17,9 @@ use super::types::{Event, Output};
 /// picture, and the relay counts control messages.
 const SUBSCRIBE_INTERVAL: Duration = Duration::from_millis(100);
 
+/// A change of the round-trip time below this is of no interest to anybody.
+const RTT_NEWS: Duration = Duration::from_millis(5);
+
 /// What a connection that carries a meeting needs.
 #[derive(Debug)]
 pub(super) struct Online {
@@ -26,6 +29,8 @@ pub(super) struct Online {
     /// When the first ping was sent after the last packet came.
     unanswered_since: Option<Timestamp>,
     rtt: Option<Duration>,
+    /// The round-trip time that the last status told.
+    told_rtt: Option<Duration>,
     /// The relay does not know the current subscription.
     unsubscribed: bool,
     next_subscribe: Timestamp,
@@ -41,6 +46,7 @@ impl Online {
             next_ping: now,
             unanswered_since: None,
             rtt: None,
+            told_rtt: None,
             unsubscribed: subscribe,
             next_subscribe: now,
             move_at: None,
@@ -196,6 +202,14 @@ impl ClientCore {
         let smoothed = online.rtt.map_or(sample, |rtt| (rtt * 7 + sample) / 8);
         online.rtt = Some(smoothed);
         self.status.rtt = Some(smoothed);
+        // Worth telling when a person would call it another figure.
+        let news = online
+            .told_rtt
+            .is_none_or(|told| smoothed.abs_diff(told) > (told / 4).max(RTT_NEWS));
+        if news {
+            online.told_rtt = Some(smoothed);
+            self.tell_status();
+        }
     }
 
     /// The relay stops: everybody moves at a time of their own in the first half of what is left.

@@ -428,11 +428,18 @@ fn the_round_trip_time_is_measured() {
         server_time_ms: 0,
     });
     assert_eq!(sim.core.stats().rtt_ms, Some(40.0));
+    assert_eq!(sim.status().rtt, Some(Duration::from_millis(40)));
+    sim.events.clear();
     sim.server(ServerMessage::Pong {
         sent_at_us: u64::MAX,
         server_time_ms: 0,
     });
+    sim.server(ServerMessage::Pong {
+        sent_at_us,
+        server_time_ms: 0,
+    });
     assert_eq!(sim.core.stats().rtt_ms, Some(40.0));
+    assert!(sim.events.is_empty(), "nothing new is told: {:?}", sim.events);
 }
 
 #[test]

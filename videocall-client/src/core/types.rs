@@ -234,6 +234,6 @@ pub struct ConnectionStatus {
     pub transport: Option<TransportKind>,
     /// A sentence for people, for example why the carrier is not the preferred one.
     pub notice: Option<String>,
-    /// Smoothed round-trip time to the relay.
+    /// Smoothed round-trip time to the relay; a new status tells when it has changed by a quarter.
     pub rtt: Option<Duration>,
 }
