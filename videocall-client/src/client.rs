@@ -68,7 +68,8 @@ impl Stream for EventStream {
 }
 
 impl EventStream {
-    /// The next event; `None` after [`Event::Closed`].
+    /// The next event; `None` after [`Event::Closed`], which comes when the connection is closed and
+    /// the relay has the goodbye.
     pub async fn next(&mut self) -> Option<Event> {
         futures::StreamExt::next(&mut self.events).await
     }

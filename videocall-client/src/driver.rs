@@ -119,7 +119,8 @@ struct Driver<C, K> {
     figures_due: Timestamp,
 }
 
-/// Runs until the core has ended and the connection is closed.
+/// Runs until the core has ended and the connection is closed. [`Event::Closed`] is told after that:
+/// a program may end with it, and would take a goodbye along that is still on its way.
 pub(crate) async fn run<C: Connector, K: Clock>(
     core: ClientCore,
     connector: C,
@@ -138,6 +139,7 @@ pub(crate) async fn run<C: Connector, K: Clock>(
     let mut closing = pin!(Fuse::terminated());
     let mut timer = pin!(Fuse::terminated());
     let mut timer_at = None;
+    let mut farewell = None;
     loop {
         while let Some(output) = driver.core.poll() {
             match output {
@@ -150,6 +152,7 @@ pub(crate) async fn run<C: Connector, K: Clock>(
                         closing.set(close(connection, code, &clock).fuse());
                     }
                 }
+                Output::Event(event @ Event::Closed(_)) => farewell = Some(event),
                 Output::Event(event) => driver.deliver(event).await,
             }
         }
@@ -184,6 +187,9 @@ pub(crate) async fn run<C: Connector, K: Clock>(
     }
     if !closing.is_terminated() {
         closing.await;
+    }
+    if let Some(event) = farewell {
+        driver.deliver(event).await;
     }
 }
 

@@ -23,6 +23,9 @@ const CAMERA: TrackId = TrackId(2);
 /// Everything here takes milliseconds; a test that waits longer has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// A goodbye takes a round trip.
+const GOODBYE: Duration = Duration::from_millis(20);
+
 #[derive(Debug)]
 enum Sent {
     Message(ClientMessage),
@@ -84,6 +87,7 @@ impl Connection for MemoryConnection {
     }
 
     async fn close(self, code: CloseCode) {
+        tokio::time::sleep(GOODBYE).await;
         let _ = self.sent.send(Sent::Closed(code));
     }
 }
@@ -332,4 +336,21 @@ async fn who_drops_the_handle_leaves() {
     });
     assert_eq!(code.await, CloseCode::Left);
     assert!(events.next().await.is_none());
+}
+
+#[tokio::test]
+async fn the_last_event_comes_when_the_goodbye_is_said() {
+    let (client, mut events, mut relay) = start();
+    relay.welcome().await;
+    joined(&mut events).await;
+    client.leave();
+    let closed = event(&mut events, |event| {
+        matches!(event, Event::Closed(_)).then_some(())
+    });
+    closed.await;
+    let sent: Vec<_> = std::iter::from_fn(|| relay.sent.try_recv().ok()).collect();
+    assert!(
+        matches!(sent.last(), Some(Sent::Closed(CloseCode::Left))),
+        "{sent:?}"
+    );
 }
