@@ -79,7 +79,7 @@ const OFFENCES: [Offence; 7] = [
     ),
     (
         "a forged departure",
-        |_| Message::Binary(ServerMessage::ParticipantLeft(other_session()).encode()),
+        |_| Message::Binary(ServerMessage::ParticipantsLeft(vec![other_session()]).encode()),
         CloseCode::ForbiddenMessage,
     ),
     (
@@ -193,7 +193,7 @@ async fn leaving_and_losing_the_connection_differ() {
     carol.socket.close(Some(close)).await.expect("sent");
     let mut got_frame = false;
     let gone = alice.until(|arrival| match arrival {
-        Arrival::Control(ServerMessage::ParticipantLeft(session)) => Some(session),
+        Arrival::Control(ServerMessage::ParticipantsLeft(sessions)) => sessions.first().copied(),
         Arrival::Frame(frame) => {
             got_frame |= frame == packet;
             None

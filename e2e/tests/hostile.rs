@@ -113,7 +113,7 @@ async fn members_who_break_rules_are_closed_with_the_rule() {
     let too_many = TrackId(100);
     let forged = [
         (
-            ServerMessage::ParticipantLeft(victim).encode(),
+            ServerMessage::ParticipantsLeft(vec![victim]).encode(),
             CloseCode::ForbiddenMessage,
         ),
         (

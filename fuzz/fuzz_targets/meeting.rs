@@ -172,7 +172,7 @@ impl Scene {
         let (meeting, now) = (self.meeting.clone(), self.now);
         let Some(guest) = self.guest(script) else { return };
         let wish = script.number();
-        let tracks = sessions
+        let tracks: Vec<_> = sessions
             .into_iter()
             .take(7)
             .enumerate()
@@ -190,7 +190,10 @@ impl Scene {
         // A refusal is as good as an answer here.
         let _ = meeting.control(
             &guest.member,
-            ClientMessage::Subscribe(Interest::Tracks(tracks)),
+            ClientMessage::Subscribe(Interest::Chosen {
+                speakers: tracks.len() % 2 == 1,
+                tracks,
+            }),
             now,
         );
     }

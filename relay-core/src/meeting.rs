@@ -230,7 +230,7 @@ impl Meeting {
 
         let mut by_track: BTreeMap<TrackRef, Vec<Arc<Member>>> = BTreeMap::new();
         for local in state.connected() {
-            if let Interest::Tracks(wishes) = &local.interest {
+            if let Interest::Chosen { tracks: wishes, .. } = &local.interest {
                 for wish in wishes {
                     if wish.track.session != local.member.session() {
                         by_track.entry(wish.track).or_default().push(local.member.clone());
@@ -341,7 +341,7 @@ impl State {
     fn is_wanted_elsewhere(&self, id: TrackRef) -> bool {
         self.members.contains_key(&id.session)
             && self.relays.values().any(|relay| {
-                relay.interest.everything || relay.interest.tracks.iter().any(|wish| wish.track == id)
+                relay.interest.speakers || relay.interest.tracks.iter().any(|wish| wish.track == id)
             })
     }
 }

@@ -95,7 +95,7 @@ async fn silence_is_death_and_the_session_can_be_resumed_for_a_while() {
 /// The session that left; `None` within for a pong.
 fn left_or_pong(message: ServerMessage) -> Option<Option<SessionId>> {
     match message {
-        ServerMessage::ParticipantLeft(session) => Some(Some(session)),
+        ServerMessage::ParticipantsLeft(sessions) => Some(sessions.first().copied()),
         ServerMessage::Pong { .. } => Some(None),
         _ => None,
     }

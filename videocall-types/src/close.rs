@@ -61,11 +61,13 @@ pub enum CloseCode {
     InternalError = 24,
     /// The relay is too busy to take more.
     Busy = 25,
+    /// The client's network address has as many connections as it may.
+    TooManyConnections = 26,
 }
 
 impl CloseCode {
     /// Every code, in the order of its number.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Left,
         Self::ProtocolError,
         Self::MalformedPacket,
@@ -91,6 +93,7 @@ impl CloseCode {
         Self::MeetingEnded,
         Self::InternalError,
         Self::Busy,
+        Self::TooManyConnections,
     ];
 
     /// The number in the protocol.
@@ -126,6 +129,7 @@ impl CloseCode {
                 | Self::HandshakeTimeout
                 | Self::InternalError
                 | Self::Busy
+                | Self::TooManyConnections
                 | Self::RelayFull
         )
     }
@@ -158,6 +162,7 @@ impl CloseCode {
             Self::MeetingEnded => "The host has ended the meeting.",
             Self::InternalError => "The server had a fault; try again.",
             Self::Busy => "The server is busy; try again in a moment.",
+            Self::TooManyConnections => "Too many connections come from this network; try again in a moment.",
         }
     }
 }

@@ -185,11 +185,12 @@ impl From<Participant> for wire::Participant {
     }
 }
 
-fn participant(raw: protobuf::MessageField<wire::Participant>) -> Result<Participant> {
-    match raw.into_option() {
-        Some(raw) => raw.try_into(),
-        None => bad("participant"),
-    }
+fn participants(raw: Vec<wire::Participant>) -> Result<Vec<Participant>> {
+    raw.into_iter().map(Participant::try_from).collect()
+}
+
+fn sessions(raw: Vec<u64>) -> Result<Vec<SessionId>> {
+    raw.into_iter().map(session).collect()
 }
 
 fn track_info(raw: protobuf::MessageField<wire::TrackInfo>) -> Result<TrackInfo> {

@@ -66,6 +66,8 @@ pub enum ClientMessage {
     },
     /// The person leaves; the session cannot be resumed.
     Leave,
+    /// How the client fares, for metrics.
+    Report(ClientReport),
     /// A kind that this version does not know; ignored.
     Unknown,
 }
@@ -96,13 +98,45 @@ pub struct Capabilities {
     pub subscribe_automatically: bool,
 }
 
-/// What a receiver (a client, or another relay) wants of a meeting's media.
+/// How a client fares. Nothing in it is about a person.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClientReport {
+    /// From the wish to join to Welcome, milliseconds; 0 when not known.
+    pub join_ms: u32,
+    /// From the wish to join to the first picture of somebody else on screen, milliseconds; 0 when
+    /// there was none yet.
+    pub first_picture_ms: u32,
+}
+
+/// What a receiver wants of a meeting's media.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Interest {
-    /// All tracks, all layers.
+    /// All pictures at their best, the active speakers' microphones, all screen audio.
     Everything,
-    /// These and nothing else. May be empty.
-    Tracks(Vec<Subscription>),
+    /// What is chosen and nothing else.
+    Chosen {
+        /// The active speakers' microphones and all screen audio, whoever they are of.
+        speakers: bool,
+        /// These tracks. Microphones among them are received whether they speak or not. May be
+        /// empty.
+        tracks: Vec<Subscription>,
+    },
+}
+
+impl Interest {
+    /// Nothing at all.
+    pub const NOTHING: Self = Self::Chosen {
+        speakers: false,
+        tracks: Vec::new(),
+    };
+
+    /// Whether the active speakers are to be heard.
+    pub const fn wants_speakers(&self) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Chosen { speakers, .. } => *speakers,
+        }
+    }
 }
 
 /// The wish for one track.
@@ -123,7 +157,7 @@ pub struct Subscription {
 pub struct TrackInterest {
     /// Whose track.
     pub track: TrackRef,
-    /// The layers; empty for all of them.
+    /// The layers that somebody there shows, ascending; none for sound.
     pub spatial_layers: Vec<u8>,
 }
 
@@ -218,10 +252,10 @@ pub enum ServerMessage {
     Welcome(Box<Welcome>),
     /// The last message on a connection, or the answer to a refused Hello.
     Closing(Closing),
-    /// Somebody came.
-    ParticipantJoined(Participant),
-    /// Somebody is gone.
-    ParticipantLeft(SessionId),
+    /// Somebody came, or several did within a fraction of a second.
+    ParticipantsJoined(Vec<Participant>),
+    /// Somebody is gone, or several are.
+    ParticipantsLeft(Vec<SessionId>),
     /// A track is new or changed its description.
     TrackChanged {
         /// Whose.
@@ -279,6 +313,8 @@ pub enum ServerMessage {
         /// They can.
         other_relays_reachable: bool,
     },
+    /// Who speaks, the most prominent first.
+    Speakers(Vec<SessionId>),
     /// A kind that this version does not know; ignored.
     Unknown,
 }
@@ -368,6 +404,13 @@ pub enum RelayMessage {
         /// Of which layer.
         spatial: u8,
     },
+    /// Who speaks among a relay's own participants; replaces what it said before.
+    Speakers {
+        /// Whose participants.
+        relay: RelayId,
+        /// The most prominent first.
+        speakers: Vec<Speaker>,
+    },
     /// A kind that this version does not know; ignored.
     Unknown,
 }
@@ -388,10 +431,21 @@ pub struct RelayState {
 /// What a relay wants to have of the others' media.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RelayInterest {
-    /// All of it.
-    pub everything: bool,
-    /// Otherwise this.
+    /// The active speakers' microphones, and all screen audio.
+    pub speakers: bool,
+    /// These tracks, in ascending order.
     pub tracks: Vec<TrackInterest>,
+}
+
+/// Somebody who speaks, as a relay tells others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Speaker {
+    /// Who.
+    pub session: SessionId,
+    /// -dBov plus one as in RFC 6464, 1 (loudest) to 128, smoothed over some seconds.
+    pub audio_level: u8,
+    /// When they began, milliseconds since the Unix epoch.
+    pub since_ms: u64,
 }
 
 /// One change of a relay's state.

@@ -19,7 +19,7 @@ async fn two_people_exchange_pictures_by_stream_and_voices_by_datagram() {
     assert_eq!(bob_welcome.participants[0].display_name, "ALICE");
     let joined = alice
         .find(|message| match message {
-            ServerMessage::ParticipantJoined(participant) => Some(participant.session),
+            ServerMessage::ParticipantsJoined(participants) => participants.first().map(|p| p.session),
             _ => None,
         })
         .await;
@@ -106,7 +106,7 @@ async fn who_leaves_is_gone_and_who_is_lost_comes_back() {
     let mut left = Vec::new();
     while left.len() < 2 {
         let gone = alice.find(|message| match message {
-            ServerMessage::ParticipantLeft(session) => Some(session),
+            ServerMessage::ParticipantsLeft(sessions) => sessions.first().copied(),
             _ => None,
         });
         left.push(gone.await);
@@ -180,7 +180,7 @@ async fn every_mistake_has_its_close_code_and_disturbs_nobody() {
     assert_eq!(babbler.closing().await.1, 3);
 
     let (mut pretender, _) = server.member("pretender").await;
-    let forged = ServerMessage::ParticipantLeft(speaking.session).encode();
+    let forged = ServerMessage::ParticipantsLeft(vec![speaking.session]).encode();
     pretender.send_control(&forged).await;
     assert_eq!(pretender.closing().await.1, 5);
 

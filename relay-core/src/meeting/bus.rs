@@ -298,7 +298,7 @@ impl Meeting {
             return;
         }
         let interest = state.local_interest();
-        let wants = interest.everything || !interest.tracks.is_empty();
+        let wants = interest.speakers || !interest.tracks.is_empty();
         self.wants_bus_media.store(wants, Ordering::Relaxed);
         if interest != state.interest {
             state.interest = interest.clone();
@@ -333,7 +333,7 @@ impl State {
         let mut tracks = Vec::new();
         if !everything {
             for local in self.connected() {
-                let Interest::Tracks(wishes) = &local.interest else {
+                let Interest::Chosen { tracks: wishes, .. } = &local.interest else {
                     continue;
                 };
                 tracks.extend(wishes.iter().map(|wish| wish.track));
@@ -347,7 +347,7 @@ impl State {
             spatial_layers: Vec::new(),
         };
         RelayInterest {
-            everything,
+            speakers: everything,
             tracks: tracks.into_iter().map(wish).collect(),
         }
     }

@@ -51,7 +51,7 @@ impl Meeting {
                 Ok(())
             }
             ClientMessage::Leave => Err(Closing::new(CloseCode::Left)),
-            ClientMessage::Unknown => Ok(()),
+            ClientMessage::Report(_) | ClientMessage::Unknown => Ok(()),
         }
     }
 
@@ -119,7 +119,7 @@ impl Meeting {
     ) {
         let wants = |interest: &Interest, id| match interest {
             Interest::Everything => true,
-            Interest::Tracks(wishes) => wishes.iter().any(|wish| wish.track == id),
+            Interest::Chosen { tracks, .. } => tracks.iter().any(|wish| wish.track == id),
         };
         for (id, track) in self.tracks.load().iter() {
             let new = id.session != member.session() && wants(after, *id) && !wants(before, *id);

@@ -49,7 +49,7 @@ impl Meeting {
         let interest = if request.hello.capabilities.subscribe_automatically {
             Interest::Everything
         } else {
-            Interest::Tracks(Vec::new())
+            Interest::NOTHING
         };
         let local = LocalMember {
             member: member.clone(),
@@ -167,10 +167,15 @@ impl Meeting {
         match (before, after) {
             (None, None) => {}
             (None, Some(new)) => {
-                self.broadcast(state, ServerMessage::ParticipantJoined(new.clone()), except, now);
+                self.broadcast(
+                    state,
+                    ServerMessage::ParticipantsJoined(vec![new.clone()]),
+                    except,
+                    now,
+                );
             }
             (Some(_), None) => {
-                self.broadcast(state, ServerMessage::ParticipantLeft(session), except, now);
+                self.broadcast(state, ServerMessage::ParticipantsLeft(vec![session]), except, now);
             }
             (Some(before), Some(after)) => {
                 for change in track_changes(before, after) {

@@ -148,7 +148,7 @@ fn the_first_packet_is_the_welcome_with_everybody_else() {
     let others: Vec<_> = welcome.participants.iter().map(|p| p.session).collect();
     assert_eq!(others, [ann.session()]);
     let seen = receive(&meeting, &ann, START).messages;
-    assert!(matches!(&seen[1], ServerMessage::ParticipantJoined(p) if p.session == ben.session()));
+    assert!(matches!(&seen[1], ServerMessage::ParticipantsJoined(p) if p[0].session == ben.session()));
 }
 
 #[test]
@@ -348,7 +348,7 @@ fn a_lost_session_that_stays_away_has_left() {
     let deadline = meeting.on_timer(START).expect("something is due");
     assert!(receive(&meeting, &ben, START).messages.is_empty());
     meeting.on_timer(deadline);
-    let left = ServerMessage::ParticipantLeft(ann.session());
+    let left = ServerMessage::ParticipantsLeft(vec![ann.session()]);
     assert_eq!(receive(&meeting, &ben, deadline).messages, [left]);
     meeting.depart(&ben, Departure::Left, deadline);
     assert!(meeting.is_empty());
@@ -406,7 +406,10 @@ fn a_subscriber_gets_the_tracks_it_named_and_no_others() {
         height: 180,
         priority: 0,
     };
-    let subscribe = ClientMessage::Subscribe(Interest::Tracks(vec![wish]));
+    let subscribe = ClientMessage::Subscribe(Interest::Chosen {
+        speakers: false,
+        tracks: vec![wish],
+    });
     meeting.control(&cleo, subscribe, START).expect("allowed");
     send(1);
     assert_eq!(receive(&meeting, &cleo, START).sequences, [0, 1]);
@@ -485,7 +488,7 @@ fn a_silent_relay_is_gone_with_its_people() {
     receive(&there, &ben, START);
     let later = START + videocall_types::limits::RELAY_LIVENESS;
     there.on_timer(later);
-    let left = ServerMessage::ParticipantLeft(ann.session());
+    let left = ServerMessage::ParticipantsLeft(vec![ann.session()]);
     assert_eq!(receive(&there, &ben, later).messages, [left]);
 }
 

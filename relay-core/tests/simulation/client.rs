@@ -184,15 +184,19 @@ impl Client {
                     "oneself is not another"
                 );
             }
-            ServerMessage::ParticipantJoined(new) => {
-                assert_ne!(Some(new.session), self.session);
-                let known = self.roster.insert(new.session, new.display_name);
-                assert_eq!(known, None, "{} joined twice", new.session);
+            ServerMessage::ParticipantsJoined(participants) => {
+                for new in participants {
+                    assert_ne!(Some(new.session), self.session);
+                    let known = self.roster.insert(new.session, new.display_name);
+                    assert_eq!(known, None, "{} joined twice", new.session);
+                }
             }
-            ServerMessage::ParticipantLeft(session) => {
-                assert!(self.roster.remove(&session).is_some(), "{session} left twice");
-                self.received.retain(|layer, _| layer.track.session != session);
-                self.pictures_of.remove(&session);
+            ServerMessage::ParticipantsLeft(sessions) => {
+                for session in sessions {
+                    assert!(self.roster.remove(&session).is_some(), "{session} left twice");
+                    self.received.retain(|layer, _| layer.track.session != session);
+                    self.pictures_of.remove(&session);
+                }
             }
             ServerMessage::KeyframeWanted { track, .. } => {
                 assert_eq!(track, CAMERA);

@@ -281,7 +281,7 @@ impl Client {
 
     pub(crate) async fn joined(&mut self) -> SessionId {
         self.find(|message| match message {
-            ServerMessage::ParticipantJoined(participant) => Some(participant.session),
+            ServerMessage::ParticipantsJoined(participants) => participants.first().map(|p| p.session),
             _ => None,
         })
         .await
@@ -289,7 +289,7 @@ impl Client {
 
     pub(crate) async fn left(&mut self) -> SessionId {
         self.find(|message| match message {
-            ServerMessage::ParticipantLeft(session) => Some(session),
+            ServerMessage::ParticipantsLeft(sessions) => sessions.first().copied(),
             _ => None,
         })
         .await

@@ -150,19 +150,25 @@ impl ClientCore {
             // The sender's controller is what these reports are for; there is one bitrate so far.
             ServerMessage::ArrivalReport { .. } => {}
             ServerMessage::Welcome(_) | ServerMessage::Unknown => {}
+            ServerMessage::Speakers(_) => {}
+            ServerMessage::ParticipantsJoined(participants) => {
+                for participant in participants {
+                    let news = self.roster.join(participant.clone());
+                    self.note_membership(Event::ParticipantJoined(participant), news, now);
+                }
+            }
+            ServerMessage::ParticipantsLeft(sessions) => {
+                for session in sessions {
+                    let news = self.roster.leave(session);
+                    self.note_membership(Event::ParticipantLeft(session), news, now);
+                }
+            }
             membership => self.handle_membership(membership, now),
         }
     }
 
     fn handle_membership(&mut self, message: ServerMessage, now: Timestamp) {
         let (event, news) = match message {
-            ServerMessage::ParticipantJoined(participant) => {
-                let news = self.roster.join(participant.clone());
-                (Event::ParticipantJoined(participant), news)
-            }
-            ServerMessage::ParticipantLeft(session) => {
-                (Event::ParticipantLeft(session), self.roster.leave(session))
-            }
             ServerMessage::TrackChanged { session, track } => {
                 let news = self.roster.change_track(session, track.clone());
                 (Event::TrackChanged { session, track }, news)
@@ -172,6 +178,10 @@ impl ClientCore {
             }
             _ => return,
         };
+        self.note_membership(event, news, now);
+    }
+
+    fn note_membership(&mut self, event: Event, news: bool, now: Timestamp) {
         if news {
             self.receiver.reconcile(&self.roster);
             self.tell(event);

@@ -451,9 +451,9 @@ fn the_roster_is_what_the_relay_says() {
         session: BOB,
         track: screen.clone(),
     });
-    sim.server(ServerMessage::ParticipantLeft(BOB));
-    sim.server(ServerMessage::ParticipantLeft(BOB));
-    sim.server(ServerMessage::ParticipantJoined(bob()));
+    sim.server(ServerMessage::ParticipantsLeft(vec![BOB]));
+    sim.server(ServerMessage::ParticipantsLeft(vec![BOB]));
+    sim.server(ServerMessage::ParticipantsJoined(vec![bob()]));
     assert_eq!(
         sim.events,
         [
@@ -489,7 +489,7 @@ fn subscriptions_are_merged_and_survive_a_reconnect() {
     let mut sim = Sim::online();
     sim.sent.clear();
     for _ in 0..10 {
-        sim.command(Command::Subscribe(Interest::Tracks(Vec::new())));
+        sim.command(Command::Subscribe(Interest::NOTHING));
     }
     sim.pass(100);
     let subscribes = |sim: &Sim| {

@@ -30,6 +30,10 @@ impl ClientMessage {
                 rtt_us: raw.rtt_us,
             },
             Kind::Leave(_) => Self::Leave,
+            Kind::ClientReport(raw) => Self::Report(ClientReport {
+                join_ms: raw.join_ms,
+                first_picture_ms: raw.first_picture_ms,
+            }),
             _ => return Err(MessageError::Forbidden),
         })
     }
@@ -65,6 +69,11 @@ impl From<ClientMessage> for wire::Packet {
                 ..Default::default()
             }),
             ClientMessage::Leave => packet.set_leave(wire::Leave::new()),
+            ClientMessage::Report(report) => packet.set_client_report(wire::ClientReport {
+                join_ms: report.join_ms,
+                first_picture_ms: report.first_picture_ms,
+                ..Default::default()
+            }),
             ClientMessage::Unknown => {}
         }
         packet
@@ -137,11 +146,11 @@ impl TryFrom<wire::Subscribe> for Interest {
                 priority: raw.priority,
             })
         };
-        raw.subscriptions
-            .into_iter()
-            .map(subscription)
-            .collect::<Result<_>>()
-            .map(Self::Tracks)
+        let tracks = raw.subscriptions.into_iter().map(subscription);
+        Ok(Self::Chosen {
+            speakers: raw.speakers,
+            tracks: tracks.collect::<Result<_>>()?,
+        })
     }
 }
 
@@ -160,8 +169,9 @@ impl From<Interest> for wire::Subscribe {
                 everything: true,
                 ..Default::default()
             },
-            Interest::Tracks(tracks) => Self {
+            Interest::Chosen { speakers, tracks } => Self {
                 subscriptions: tracks.into_iter().map(subscription).collect(),
+                speakers,
                 ..Default::default()
             },
         }

@@ -19,11 +19,7 @@ impl RelayMessage {
             Kind::RelayState(raw) => Self::State(RelayState {
                 relay: relay_id(&raw.relay_id)?,
                 version: raw.version,
-                participants: raw
-                    .participants
-                    .into_iter()
-                    .map(Participant::try_from)
-                    .collect::<Result<_>>()?,
+                participants: participants(raw.participants)?,
                 interest: raw.interest.into_option().unwrap_or_default().try_into()?,
             }),
             Kind::RelayChange(raw) => Self::Change {
@@ -46,6 +42,14 @@ impl RelayMessage {
                 relay: relay_id(&raw.relay_id)?,
                 track: track_ref(raw.session, raw.track)?,
                 spatial: spatial(raw.spatial_layer)?,
+            },
+            Kind::RelaySpeakers(raw) => Self::Speakers {
+                relay: relay_id(&raw.relay_id)?,
+                speakers: raw
+                    .speakers
+                    .into_iter()
+                    .map(Speaker::try_from)
+                    .collect::<Result<_>>()?,
             },
             _ => return Err(MessageError::Forbidden),
         })
@@ -109,6 +113,13 @@ impl From<RelayMessage> for wire::Packet {
                     ..Default::default()
                 });
             }
+            RelayMessage::Speakers { relay, speakers } => {
+                packet.set_relay_speakers(wire::RelaySpeakers {
+                    relay_id: relay.to_string(),
+                    speakers: speakers.into_iter().map(Into::into).collect(),
+                    ..Default::default()
+                });
+            }
             RelayMessage::Unknown => {}
         }
         packet
@@ -126,7 +137,7 @@ impl TryFrom<wire::Interest> for RelayInterest {
             })
         };
         Ok(Self {
-            everything: raw.everything,
+            speakers: raw.speakers,
             tracks: raw.tracks.into_iter().map(track).collect::<Result<_>>()?,
         })
     }
@@ -141,8 +152,34 @@ impl From<RelayInterest> for wire::Interest {
             ..Default::default()
         };
         Self {
-            everything: interest.everything,
+            speakers: interest.speakers,
             tracks: interest.tracks.into_iter().map(track).collect(),
+            ..Default::default()
+        }
+    }
+}
+
+impl TryFrom<wire::Speaker> for Speaker {
+    type Error = MessageError;
+
+    fn try_from(raw: wire::Speaker) -> Result<Self> {
+        let audio_level = u8::try_from(raw.audio_level)
+            .ok()
+            .filter(|l| (1..=128).contains(l));
+        Ok(Self {
+            session: session(raw.session)?,
+            audio_level: audio_level.ok_or(MessageError::BadField("audio level"))?,
+            since_ms: raw.since_ms,
+        })
+    }
+}
+
+impl From<Speaker> for wire::Speaker {
+    fn from(speaker: Speaker) -> Self {
+        Self {
+            session: speaker.session.get(),
+            audio_level: speaker.audio_level.into(),
+            since_ms: speaker.since_ms,
             ..Default::default()
         }
     }

@@ -18,8 +18,8 @@ impl ServerMessage {
         Ok(match kind {
             Kind::Welcome(raw) => Self::Welcome(Box::new(raw.try_into()?)),
             Kind::Closing(raw) => Self::Closing(raw.try_into()?),
-            Kind::ParticipantJoined(raw) => Self::ParticipantJoined(participant(raw.participant)?),
-            Kind::ParticipantLeft(raw) => Self::ParticipantLeft(session(raw.session)?),
+            Kind::ParticipantsJoined(raw) => Self::ParticipantsJoined(participants(raw.participants)?),
+            Kind::ParticipantsLeft(raw) => Self::ParticipantsLeft(sessions(raw.sessions)?),
             Kind::TrackChanged(raw) => Self::TrackChanged {
                 session: session(raw.session)?,
                 track: track_info(raw.track)?,
@@ -52,6 +52,7 @@ impl ServerMessage {
             Kind::Reachability(raw) => Self::Reachability {
                 other_relays_reachable: raw.other_relays_reachable,
             },
+            Kind::Speakers(raw) => Self::Speakers(sessions(raw.sessions)?),
             _ => return Err(MessageError::Forbidden),
         })
     }
@@ -63,8 +64,9 @@ impl From<ServerMessage> for wire::Packet {
             ServerMessage::Welcome(welcome) => Kind::Welcome((*welcome).into()).into(),
             ServerMessage::Closing(closing) => Kind::Closing(closing.into()).into(),
             ServerMessage::Unknown => Self::new(),
-            ServerMessage::ParticipantJoined(_)
-            | ServerMessage::ParticipantLeft(_)
+            ServerMessage::ParticipantsJoined(_)
+            | ServerMessage::ParticipantsLeft(_)
+            | ServerMessage::Speakers(_)
             | ServerMessage::TrackChanged { .. }
             | ServerMessage::TrackRemoved(_) => roster_to_wire(message),
             ServerMessage::TrackAccepted(_)
@@ -82,18 +84,22 @@ impl From<ServerMessage> for wire::Packet {
 fn roster_to_wire(message: ServerMessage) -> wire::Packet {
     let mut packet = wire::Packet::new();
     match message {
-        ServerMessage::ParticipantJoined(participant) => {
-            packet.set_participant_joined(wire::ParticipantJoined {
-                participant: Some(participant.into()).into(),
+        ServerMessage::ParticipantsJoined(participants) => {
+            packet.set_participants_joined(wire::ParticipantsJoined {
+                participants: participants.into_iter().map(Into::into).collect(),
                 ..Default::default()
             });
         }
-        ServerMessage::ParticipantLeft(session) => {
-            packet.set_participant_left(wire::ParticipantLeft {
-                session: session.get(),
+        ServerMessage::ParticipantsLeft(sessions) => {
+            packet.set_participants_left(wire::ParticipantsLeft {
+                sessions: sessions.into_iter().map(SessionId::get).collect(),
                 ..Default::default()
             });
         }
+        ServerMessage::Speakers(sessions) => packet.set_speakers(wire::Speakers {
+            sessions: sessions.into_iter().map(SessionId::get).collect(),
+            ..Default::default()
+        }),
         ServerMessage::TrackChanged { session, track } => {
             packet.set_track_changed(wire::TrackChanged {
                 session: session.get(),
@@ -200,11 +206,7 @@ impl TryFrom<wire::Welcome> for Welcome {
             resume_token: raw.resume_token,
             relay_id: raw.relay_id,
             limits: limits.into(),
-            participants: raw
-                .participants
-                .into_iter()
-                .map(Participant::try_from)
-                .collect::<Result<_>>()?,
+            participants: participants(raw.participants)?,
             resumed: raw.resumed,
             server_time_ms: raw.server_time_ms,
             accepted_tracks: raw.accepted_tracks.into_iter().map(TrackId).collect(),

@@ -44,12 +44,15 @@ fn client_messages_survive_the_wire() {
         ClientMessage::PublishTrack(someone().tracks.remove(0)),
         ClientMessage::UnpublishTrack(TrackId(3)),
         ClientMessage::Subscribe(Interest::Everything),
-        ClientMessage::Subscribe(Interest::Tracks(vec![Subscription {
-            track,
-            width: 320,
-            height: 180,
-            priority: 1,
-        }])),
+        ClientMessage::Subscribe(Interest::Chosen {
+            speakers: true,
+            tracks: vec![Subscription {
+                track,
+                width: 320,
+                height: 180,
+                priority: 1,
+            }],
+        }),
         ClientMessage::RequestKeyframe { track, spatial: 1 },
         ClientMessage::Ping {
             sent_at_us: 5,
@@ -80,8 +83,8 @@ fn server_messages_survive_the_wire_and_are_forbidden_to_clients() {
             accepted_tracks: vec![TrackId(1)],
         })),
         ServerMessage::Closing(Closing::new(CloseCode::MeetingFull)),
-        ServerMessage::ParticipantJoined(someone()),
-        ServerMessage::ParticipantLeft(session),
+        ServerMessage::ParticipantsJoined(vec![someone()]),
+        ServerMessage::ParticipantsLeft(vec![session]),
         ServerMessage::TrackChanged {
             session,
             track: someone().tracks.remove(0),
@@ -126,7 +129,7 @@ fn server_messages_survive_the_wire_and_are_forbidden_to_clients() {
 fn relay_messages_survive_the_wire_and_are_forbidden_to_clients() {
     let relay: RelayId = "relay-1".parse().expect("an id");
     let interest = RelayInterest {
-        everything: false,
+        speakers: false,
         tracks: vec![TrackInterest {
             track: track_ref(5, 1).expect("a track"),
             spatial_layers: vec![0, 1],

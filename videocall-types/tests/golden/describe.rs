@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use videocall_types::{
     ClientMessage, DecoderConfig, Frame, Hello, Interest, LayerInfo, Participant, RedundantFrame,
-    RelayChange, RelayInterest, RelayMessage, ServerMessage, SessionLimits, Subscription, TrackInfo,
+    RelayChange, RelayInterest, RelayMessage, ServerMessage, SessionLimits, Speaker, Subscription, TrackInfo,
     TrackInterest, TrackRef, Welcome,
 };
 
@@ -101,6 +101,10 @@ pub(crate) fn client(message: &ClientMessage) -> Value {
             json!({"ping": {"sent_at_us": sent_at_us, "rtt_us": rtt_us}})
         }
         ClientMessage::Leave => json!({"leave": {}}),
+        ClientMessage::Report(report) => json!({"client_report": {
+            "join_ms": report.join_ms,
+            "first_picture_ms": report.first_picture_ms,
+        }}),
         ClientMessage::Unknown => json!({}),
     }
 }
@@ -121,10 +125,12 @@ fn hello(hello: &Hello) -> Value {
 
 fn subscribe(interest: &Interest) -> Value {
     match interest {
-        Interest::Everything => json!({"everything": true, "subscriptions": []}),
-        Interest::Tracks(wishes) => {
-            json!({"everything": false, "subscriptions": list(wishes, subscription)})
-        }
+        Interest::Everything => json!({"everything": true, "subscriptions": [], "speakers": false}),
+        Interest::Chosen { speakers, tracks } => json!({
+            "everything": false,
+            "subscriptions": list(tracks, subscription),
+            "speakers": speakers,
+        }),
     }
 }
 
@@ -147,10 +153,11 @@ pub(crate) fn server(message: &ServerMessage) -> Value {
             "retry_after_ms": closing.retry_after_ms,
             "alternate_url": closing.alternate_url,
         }}),
-        ServerMessage::ParticipantJoined(who) => {
-            json!({"participant_joined": {"participant": participant(who)}})
+        ServerMessage::ParticipantsJoined(who) => {
+            json!({"participants_joined": {"participants": list(who, participant)}})
         }
-        ServerMessage::ParticipantLeft(session) => json!({"participant_left": {"session": session}}),
+        ServerMessage::ParticipantsLeft(sessions) => json!({"participants_left": {"sessions": sessions}}),
+        ServerMessage::Speakers(sessions) => json!({"speakers": {"sessions": sessions}}),
         ServerMessage::TrackChanged { session, track: info } => {
             json!({"track_changed": {"session": session, "track": track(info)}})
         }
@@ -268,12 +275,15 @@ pub(crate) fn relay(message: &RelayMessage) -> Value {
                 "relay_id": relay, "session": session, "track": track, "spatial_layer": spatial,
             },
         }),
+        RelayMessage::Speakers { relay, speakers } => {
+            json!({"relay_speakers": {"relay_id": relay, "speakers": list(speakers, speaker)}})
+        }
         RelayMessage::Unknown => json!({}),
     }
 }
 
 fn interest(interest: &RelayInterest) -> Value {
-    json!({"everything": interest.everything, "tracks": list(&interest.tracks, track_interest)})
+    json!({"speakers": interest.speakers, "tracks": list(&interest.tracks, track_interest)})
 }
 
 fn track_interest(wish: &TrackInterest) -> Value {
@@ -281,5 +291,13 @@ fn track_interest(wish: &TrackInterest) -> Value {
         "session": wish.track.session,
         "track": wish.track.track,
         "spatial_layers": wish.spatial_layers,
+    })
+}
+
+fn speaker(speaker: &Speaker) -> Value {
+    json!({
+        "session": speaker.session,
+        "audio_level": speaker.audio_level,
+        "since_ms": speaker.since_ms,
     })
 }
