@@ -8,6 +8,7 @@ pub mod api;
 mod close;
 mod convert;
 mod dependency;
+pub mod fragment;
 mod frame;
 mod framing;
 mod generated;

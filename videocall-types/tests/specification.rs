@@ -75,6 +75,7 @@ fn the_limits_are_those_of_the_code() {
         MAX_SESSIONS_PER_RELAY,
         RELAY_HEARTBEAT,
         RELAY_LIVENESS,
+        MAX_FRAGMENTS,
     ];
     let document: BTreeMap<&str, String> = table("<!-- limits")
         .into_iter()
