@@ -182,6 +182,7 @@ async fn relays_for_tokens(server: &TestServer) {
             token_use,
             session: None,
             exp,
+            iat: 0,
         })
     };
     const LATER: u64 = 4_000_000_000;

@@ -148,7 +148,8 @@ impl TokenService {
         meeting: MeetingId,
         lifetime: Duration,
     ) -> (String, u64) {
-        let exp = unix_seconds() + lifetime.as_secs();
+        let iat = unix_seconds();
+        let exp = iat + lifetime.as_secs();
         let token = self.sign(&Claims {
             sub: user,
             name: display_name,
@@ -156,16 +157,19 @@ impl TokenService {
             token_use: TokenUse::Join,
             session: None,
             exp,
+            iat,
         });
         (token, exp)
     }
 
     /// A token that gets the session of these claims back.
     pub(crate) fn sign_resume(&self, join: &Claims, session: SessionId) -> String {
+        let iat = unix_seconds();
         self.sign(&Claims {
             token_use: TokenUse::Resume,
             session: Some(session),
-            exp: unix_seconds() + RESUME_TOKEN_LIFETIME.as_secs(),
+            exp: iat + RESUME_TOKEN_LIFETIME.as_secs(),
+            iat,
             ..join.clone()
         })
     }
@@ -213,6 +217,7 @@ mod tests {
             token_use: TokenUse::Join,
             session: None,
             exp,
+            iat: 0,
         }
     }
 

@@ -108,6 +108,38 @@ impl CloseCode {
             .find(|code| u32::from(code.number()) == number)
     }
 
+    /// The word for metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::ProtocolError => "protocol_error",
+            Self::MalformedPacket => "malformed_packet",
+            Self::WrongSession => "wrong_session",
+            Self::ForbiddenMessage => "forbidden_message",
+            Self::FrameTooLarge => "frame_too_large",
+            Self::ControlTooLarge => "control_too_large",
+            Self::RateExceeded => "rate_exceeded",
+            Self::TooManyTracks => "too_many_tracks",
+            Self::HandshakeTimeout => "handshake_timeout",
+            Self::BadToken => "bad_token",
+            Self::TokenExpired => "token_expired",
+            Self::VersionUnsupported => "version_unsupported",
+            Self::MeetingFull => "meeting_full",
+            Self::RelayFull => "relay_full",
+            Self::MeetingLocked => "meeting_locked",
+            Self::WaitingForAdmission => "waiting_for_admission",
+            Self::Removed => "removed",
+            Self::Draining => "draining",
+            Self::SlowReceiver => "slow_receiver",
+            Self::LivenessTimeout => "liveness_timeout",
+            Self::SessionReplaced => "session_replaced",
+            Self::MeetingEnded => "meeting_ended",
+            Self::InternalError => "internal_error",
+            Self::Busy => "busy",
+            Self::TooManyConnections => "too_many_connections",
+        }
+    }
+
     /// The close code of a WebSocket (RFC 6455 §7.4.2: 4000–4999 are for applications).
     pub const fn websocket(self) -> u16 {
         4000 + self.number()
@@ -183,6 +215,7 @@ mod tests {
             assert_eq!(usize::from(code.number()), index + 1);
             assert_eq!(CloseCode::from_number(code.number().into()), Some(code));
             assert_eq!(CloseCode::from_websocket(code.websocket()), Some(code));
+            assert_eq!(serde_json::json!(code), code.as_str());
         }
         assert_eq!(CloseCode::from_websocket(1000), None);
         assert_eq!(CloseCode::from_websocket(4000), None);

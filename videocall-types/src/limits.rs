@@ -71,6 +71,10 @@ pub const KEYFRAME_REQUEST_INTERVAL: Duration = Duration::from_millis(500);
 /// Sessions in one meeting on one relay, unless set otherwise.
 pub const MAX_SESSIONS_PER_MEETING: usize = 1500;
 
+/// Microphones that a relay forwards at a time, of those who speak: more voices at once than anybody
+/// understands.
+pub const MAX_SPEAKERS: usize = 5;
+
 /// Sessions on one relay, unless set otherwise.
 pub const MAX_SESSIONS_PER_RELAY: usize = 5000;
 
@@ -83,3 +87,25 @@ pub const RELAY_LIVENESS: Duration = Duration::from_millis(5000);
 /// Fragments of one packet between relays. The largest packet takes this many at messages of 1 KiB;
 /// NATS allows 1 MiB unless told otherwise.
 pub const MAX_FRAGMENTS: u32 = 4400;
+
+/// Connections from one network address at a time: a school behind one address, and no more of a
+/// relay than a fifth.
+pub const MAX_CONNECTIONS_PER_ADDRESS: usize = 1000;
+
+/// What one session may be sent: a wall of 25 pictures and a screen, with room to spare.
+pub const MAX_DOWNLOAD_BPS: u64 = 50_000_000;
+
+/// What all sessions of a relay may send together, unless set otherwise: most of a gigabit.
+pub const MAX_RELAY_UPLOAD_BPS: u64 = 900_000_000;
+
+/// What all sessions of a relay may be sent together, unless set otherwise: most of ten gigabits, and
+/// more than one core forwards.
+pub const MAX_RELAY_DOWNLOAD_BPS: u64 = 9_000_000_000;
+
+/// Bytes that may wait for all receivers of a relay together. A frame that waits for a hundred counts
+/// a hundred times and is held once, so the memory behind it is less.
+pub const MAX_QUEUED_BYTES: usize = 1024 * 1024 * 1024;
+
+/// How late a relay's event loops may be, averaged over a second, before it protects the voices of
+/// those who are in: half of what a jitter buffer hides.
+pub const MAX_LOOP_DELAY: Duration = Duration::from_millis(100);

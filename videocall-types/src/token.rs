@@ -31,4 +31,8 @@ pub struct Claims {
     pub session: Option<SessionId>,
     /// Expiry, seconds since the Unix epoch.
     pub exp: u64,
+    /// When it was made, seconds since the Unix epoch: what is revoked is everything made before. A
+    /// token that does not say counts as the oldest.
+    #[serde(default)]
+    pub iat: u64,
 }

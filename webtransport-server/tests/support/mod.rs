@@ -131,6 +131,7 @@ pub(crate) fn token(user: &str, seconds: i64) -> String {
         token_use: videocall_types::token::TokenUse::Join,
         session: None,
         exp: now.as_secs().saturating_add_signed(seconds),
+        iat: now.as_secs(),
     })
 }
 
