@@ -29,7 +29,7 @@ impl Relay {
     pub async fn serve<C: Carrier>(self: Arc<Self>, carrier: C) {
         let ingress = Ingress::new(self.clone(), carrier.transport(), carrier.peer());
         let code = converse(&self, &carrier, &ingress).await;
-        self.meters().ended(ingress.transport(), code);
+        ingress.meters().ended(code, ingress.seat().is_some());
         carrier.close(code.unwrap_or(CloseCode::Left)).await;
     }
 }
@@ -72,14 +72,14 @@ async fn converse<C: Carrier>(relay: &Relay, carrier: &C, ingress: &Ingress) -> 
     let end = match greeted {
         Err(end) => end,
         Ok(()) => {
-            relay.meters().session_started(ingress.transport());
+            ingress.meters().session_started();
             let end = tokio::select! {
                 biased;
                 Some(disconnect) = reading.next() => disconnect.into(),
                 disconnect = &mut write => disconnect.into(),
                 end = watch(relay, ingress) => end,
             };
-            relay.meters().session_ended(ingress.transport());
+            ingress.meters().session_ended();
             end
         }
     };

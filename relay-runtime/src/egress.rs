@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 use relay_core::{ClassSet, Member, Outgoing};
-use videocall_types::{Closing, MediaClass, ServerMessage};
+use videocall_types::{Closing, MediaClass, ServerMessage, Timestamp};
 
 use crate::clock::Clock;
 use crate::meters::CarrierMeters;
@@ -80,17 +80,27 @@ impl Egress {
             return Poll::Ready(self.take_last(classes));
         }
         if let Some((room, member)) = self.seat.get() {
-            let next = room
-                .meeting()
-                .poll_outgoing(member, classes, self.clock.now(), cx);
+            let now = self.clock.now();
+            let next = room.meeting().poll_outgoing(member, classes, now, cx);
             if let Poll::Ready(next) = next {
                 if let Some(outgoing) = &next {
-                    self.meters.sent(outgoing.class, outgoing.packet.len());
+                    let waited = now.since(outgoing.queued_at);
+                    self.meters.taken(outgoing.class, outgoing.packet.len(), waited);
                 }
                 return Poll::Ready(next);
             }
         }
         self.wait(classes, cx)
+    }
+
+    /// To be called with a packet's class and [`Outgoing::queued_at`] once it is with the socket: for a
+    /// WebSocket in the bytes that the connection writes next, for WebTransport in QUIC's buffers. For
+    /// metrics.
+    pub fn handed_over(&self, packets: impl IntoIterator<Item = (MediaClass, Timestamp)>) {
+        let now = self.clock.now();
+        for (class, queued_at) in packets {
+            self.meters.handed_over(class, now.since(queued_at));
+        }
     }
 
     fn wait(&self, classes: ClassSet, cx: &mut Context<'_>) -> Poll<Option<Outgoing>> {

@@ -11,7 +11,9 @@ use relay_core::Member;
 use tokio_util::sync::CancellationToken;
 use videocall_types::api::TransportKind;
 use videocall_types::limits::{MAX_CONTROL_BYTES, MAX_FRAME_BYTES};
-use videocall_types::{ClientMessage, CloseCode, Closing, Hello, StreamError, Timestamp, is_frame};
+use videocall_types::{
+    ClientMessage, CloseCode, Closing, FrameHeader, Hello, MediaClass, StreamError, Timestamp, is_frame,
+};
 
 use crate::admission::Place;
 use crate::meters::CarrierMeters;
@@ -72,7 +74,7 @@ impl Ingress {
             return self.media(packet);
         }
         let now = self.heard();
-        self.meters.received_control(packet.len());
+        self.meters.received(MediaClass::Control, packet.len());
         if !self.control_rate.lock().take(now) {
             return Err(Closing::with_message(
                 CloseCode::RateExceeded,
@@ -82,6 +84,10 @@ impl Ingress {
         let message = ClientMessage::decode(packet)
             .map_err(|error| Closing::with_message(error.close_code(), format!("{error}.")))?;
         match (self.seat.get(), message) {
+            (Some(_), ClientMessage::Report(report)) => {
+                self.meters.reported(report);
+                Ok(())
+            }
             (Some(seat), message) => {
                 let told = seat.room.meeting().control(&seat.member, message, now);
                 seat.room.poke();
@@ -99,7 +105,9 @@ impl Ingress {
     pub fn media(&self, packet: &Bytes) -> Result<(), Closing> {
         let now = self.heard();
         let seat = self.seat.get().ok_or_else(not_greeted)?;
-        self.meters.received_media(packet.len());
+        if let Ok(header) = FrameHeader::peek(packet) {
+            self.meters.received(header.class(), packet.len());
+        }
         seat.room.meeting().media(&seat.member, packet, now)
     }
 
@@ -130,6 +138,10 @@ impl Ingress {
 
     pub(crate) fn transport(&self) -> TransportKind {
         self.transport
+    }
+
+    pub(crate) fn meters(&self) -> &CarrierMeters {
+        &self.meters
     }
 
     pub(crate) fn peer(&self) -> IpAddr {

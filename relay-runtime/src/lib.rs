@@ -33,7 +33,10 @@ pub use egress::Egress;
 pub use files::write_private;
 pub use health::Readiness;
 pub use ingress::Ingress;
-pub use meters::render_metrics;
+pub use meters::{
+    Histogram, announce_join_requests, record_bus_lag, record_event_loop_delay, record_join_request,
+    render_metrics,
+};
 pub use relay::Relay;
 pub use relay_core::{ClassSet, Outgoing};
 pub use settings::{BusSettings, LogFormat, LogSettings, RelaySettings, TokenSettings};

@@ -1,72 +1,110 @@
-//! What is counted, and how it is shown to Prometheus.
+//! What is counted and measured: names, meanings and handles. docs/metrics.md lists it all.
+//!
+//! Everything is there from the start, with the value 0, so that a dashboard tells what has not
+//! happened from what is not known.
 
-use std::sync::{Arc, OnceLock};
+mod exporter;
+mod histogram;
+mod histograms;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use metrics::{Counter, Gauge, counter, gauge};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use parking_lot::Mutex;
 use relay_core::{DropCause, MeetingStats, OutboxStats};
 use videocall_types::api::TransportKind;
-use videocall_types::{CloseCode, MediaClass};
+use videocall_types::{ClientReport, CloseCode, MediaClass};
 
+pub use exporter::render_metrics;
+pub use histogram::Histogram;
+
+use crate::Relay;
 use crate::bus::Published;
-
-/// All metrics of this process in the text format of Prometheus.
-pub fn render_metrics() -> String {
-    let handle = exporter();
-    handle.run_upkeep();
-    handle.render()
-}
-
-/// Installs the recorder of the process at the first call.
-fn exporter() -> &'static PrometheusHandle {
-    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
-    HANDLE.get_or_init(|| {
-        let recorder = PrometheusBuilder::new().build_recorder();
-        let handle = recorder.handle();
-        if metrics::set_global_recorder(recorder).is_err() {
-            tracing::warn!("another recorder of metrics is installed; /metrics stays empty");
-        }
-        describe();
-        handle
-    })
-}
-
-fn describe() {
-    use metrics::{describe_counter as counts, describe_gauge as shows};
-    shows!("videocall_build_info", "Always 1; the version is in its label");
-    shows!("videocall_sessions", "Sessions connected now");
-    shows!("videocall_meetings", "Meetings held by this relay now");
-    counts!("videocall_joins_total", "Connections that joined a meeting");
-    counts!("videocall_packets_total", "Packets of clients");
-    counts!("videocall_bytes_total", "Bytes of clients' packets");
-    counts!(
-        "videocall_dropped_packets_total",
-        "Packets that did not leave to a client"
-    );
-    counts!(
-        "videocall_ends_total",
-        "Connections ended, by close code; 0: ended by the peer"
-    );
-    counts!("videocall_bus_packets_total", "Packets from and to other relays");
-    counts!("videocall_bus_bytes_total", "Bytes from and to other relays");
-    counts!(
-        "videocall_bus_slow_total",
-        "Times that the bus dropped packets this relay did not take in time"
-    );
-    gauge!("videocall_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
-}
+use exporter::exporter;
+use histograms::{Histograms, TransportHistograms};
 
 /// Handles of everything that is counted, registered once: counting is one atomic addition.
 pub(crate) struct Meters {
     webtransport: Arc<CarrierMeters>,
     websocket: Arc<CarrierMeters>,
-    meetings: Gauge,
+    relay: RelayGauges,
     dropped: [[Counter; DropCause::ALL.len()]; MediaClass::ALL.len()],
-    /// What meetings that are gone have dropped.
-    dropped_before: Mutex<OutboxStats>,
+    bus_dropped: [[Counter; DropCause::ALL.len()]; MediaClass::ALL.len()],
+    /// What meetings that are gone have counted.
+    before: Mutex<MeetingStats>,
     bus_in: Flow,
     bus_out: [Flow; Published::ALL.len()],
+    bus_reconnects: Counter,
+}
+
+/// Takes note of how long a packet of this relay took over the bus and back.
+pub fn record_bus_lag(lag: Duration) {
+    Histograms::shared().bus_lag.record(lag);
+}
+
+/// Takes note of how much later than asked for a thread that serves connections ran a task.
+pub fn record_event_loop_delay(delay: Duration) {
+    Histograms::shared().event_loop_delay.record(delay);
+}
+
+/// Takes note of the answer to a join over REST: `ok` or the word of the error, and how long it took.
+pub fn record_join_request(outcome: &'static str, time: Duration) {
+    join_requests(outcome).increment(1);
+    Histograms::shared().join_request.record(time);
+}
+
+/// Shows these outcomes of joins over REST before they happen.
+pub fn announce_join_requests(outcomes: impl IntoIterator<Item = &'static str>) {
+    outcomes
+        .into_iter()
+        .for_each(|outcome| drop(join_requests(outcome)));
+}
+
+fn join_requests(outcome: &'static str) -> Counter {
+    counter!("videocall_join_requests_total", "outcome" => outcome)
+}
+
+/// Counts how often the bus comes back, until the relay has drained.
+pub(crate) async fn watch_bus(relay: Arc<Relay>) {
+    let Some(mut reachable) = relay.bus().map(|bus| bus.reachable()) else {
+        return;
+    };
+    let mut was_connected = false;
+    let mut is_connected = *reachable.borrow_and_update();
+    loop {
+        tokio::select! {
+            changed = reachable.changed() => if changed.is_err() { return },
+            () = relay.drained() => return,
+        }
+        let before = std::mem::replace(&mut is_connected, *reachable.borrow_and_update());
+        was_connected |= before;
+        if is_connected && !before && was_connected {
+            relay.meters().bus_reconnected();
+        }
+    }
+}
+
+/// How a relay is now.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RelayState {
+    /// Meetings held.
+    pub(crate) meetings: usize,
+    /// Sessions taken at most.
+    pub(crate) sessions_limit: usize,
+    /// No session is taken any more.
+    pub(crate) draining: bool,
+    /// Whether the bus is connected, if there is one.
+    pub(crate) bus: Option<bool>,
+}
+
+struct RelayGauges {
+    meetings: Gauge,
+    sessions_limit: Gauge,
+    draining: Gauge,
+    bus_configured: Gauge,
+    bus_reachable: Gauge,
 }
 
 /// Packets and bytes one way.
@@ -82,34 +120,31 @@ impl Flow {
     }
 }
 
-/// What is counted of the connections of one transport.
+/// What is counted of the connections of one transport; arrays are indexed by [`MediaClass::index`].
 pub(crate) struct CarrierMeters {
     sessions: Gauge,
     joins: Counter,
-    received_control: Flow,
-    received_media: Flow,
+    received: [Flow; MediaClass::ALL.len()],
     sent: [Flow; MediaClass::ALL.len()],
+    /// By close code; `None` when the peer was first.
+    ends: HashMap<Option<CloseCode>, Counter>,
+    refusals: HashMap<Option<CloseCode>, Counter>,
+    times: &'static TransportHistograms,
 }
 
 impl Meters {
     pub(crate) fn shared() -> Arc<Self> {
         exporter();
-        let dropped = |class: MediaClass| {
-            DropCause::ALL.map(|cause| {
-                counter!(
-                    "videocall_dropped_packets_total",
-                    "class" => class.as_str(), "cause" => cause.as_str()
-                )
-            })
-        };
         Arc::new(Self {
             webtransport: CarrierMeters::new(TransportKind::WebTransport),
             websocket: CarrierMeters::new(TransportKind::WebSocket),
-            meetings: gauge!("videocall_meetings"),
-            dropped: MediaClass::ALL.map(dropped),
-            dropped_before: Mutex::default(),
+            relay: RelayGauges::new(),
+            dropped: drops("videocall_dropped_packets_total"),
+            bus_dropped: drops("videocall_bus_dropped_packets_total"),
+            before: Mutex::default(),
             bus_in: bus_flow("in", Published::Taken),
             bus_out: Published::ALL.map(|outcome| bus_flow("out", outcome)),
+            bus_reconnects: counter!("videocall_bus_reconnects_total"),
         })
     }
 
@@ -120,21 +155,6 @@ impl Meters {
         }
     }
 
-    pub(crate) fn session_started(&self, transport: TransportKind) {
-        let carrier = self.carrier(transport);
-        carrier.sessions.increment(1.0);
-        carrier.joins.increment(1);
-    }
-
-    pub(crate) fn session_ended(&self, transport: TransportKind) {
-        self.carrier(transport).sessions.decrement(1.0);
-    }
-
-    pub(crate) fn ended(&self, transport: TransportKind, code: Option<CloseCode>) {
-        let code = code.map_or(0, CloseCode::number).to_string();
-        counter!("videocall_ends_total", "transport" => transport.as_str(), "code" => code).increment(1);
-    }
-
     pub(crate) fn bus_received(&self, bytes: usize) {
         self.bus_in.count(bytes);
     }
@@ -143,21 +163,63 @@ impl Meters {
         self.bus_out[outcome as usize].count(bytes);
     }
 
-    /// Remembers what a meeting that ends has dropped.
-    pub(crate) fn keep_drops_of(&self, stats: &MeetingStats) {
-        self.dropped_before.lock().add(&stats.outboxes);
+    /// The bus is connected again after it was lost.
+    pub(crate) fn bus_reconnected(&self) {
+        self.bus_reconnects.increment(1);
     }
 
-    /// Takes over what meetings count themselves.
-    pub(crate) fn take_stock(&self, meetings: impl Iterator<Item = MeetingStats>, count: usize) {
-        let mut total = *self.dropped_before.lock();
-        meetings.for_each(|stats| total.add(&stats.outboxes));
-        for (counters, dropped) in self.dropped.iter().zip(total.dropped) {
-            for (counter, dropped) in counters.iter().zip(dropped) {
-                counter.absolute(dropped);
-            }
+    /// Remembers what a meeting that ends has counted.
+    pub(crate) fn keep_stats_of(&self, stats: &MeetingStats) {
+        add(&mut self.before.lock(), stats);
+    }
+
+    /// Takes over what meetings count themselves, and how the relay is.
+    pub(crate) fn take_stock(&self, meetings: impl Iterator<Item = MeetingStats>, state: RelayState) {
+        let mut total = *self.before.lock();
+        meetings.for_each(|stats| add(&mut total, &stats));
+        take_over(&self.dropped, &total.outboxes);
+        take_over(&self.bus_dropped, &total.bus);
+        self.relay.show(state);
+    }
+}
+
+fn add(total: &mut MeetingStats, stats: &MeetingStats) {
+    total.outboxes.add(&stats.outboxes);
+    total.bus.add(&stats.bus);
+}
+
+fn drops(name: &'static str) -> [[Counter; DropCause::ALL.len()]; MediaClass::ALL.len()] {
+    MediaClass::ALL.map(|class| {
+        DropCause::ALL.map(|cause| counter!(name, "class" => class.as_str(), "cause" => cause.as_str()))
+    })
+}
+
+fn take_over(counters: &[[Counter; DropCause::ALL.len()]], stats: &OutboxStats) {
+    for (counters, dropped) in counters.iter().zip(stats.dropped) {
+        for (counter, dropped) in counters.iter().zip(dropped) {
+            counter.absolute(dropped);
         }
-        self.meetings.set(count as f64);
+    }
+}
+
+impl RelayGauges {
+    fn new() -> Self {
+        Self {
+            meetings: gauge!("videocall_meetings"),
+            sessions_limit: gauge!("videocall_sessions_limit"),
+            draining: gauge!("videocall_draining"),
+            bus_configured: gauge!("videocall_bus_configured"),
+            bus_reachable: gauge!("videocall_bus_reachable"),
+        }
+    }
+
+    fn show(&self, state: RelayState) {
+        let shown = |on: bool| f64::from(u8::from(on));
+        self.meetings.set(state.meetings as f64);
+        self.sessions_limit.set(state.sessions_limit as f64);
+        self.draining.set(shown(state.draining));
+        self.bus_configured.set(shown(state.bus.is_some()));
+        self.bus_reachable.set(shown(state.bus == Some(true)));
     }
 }
 
@@ -166,23 +228,67 @@ impl CarrierMeters {
         Arc::new(Self {
             sessions: gauge!("videocall_sessions", "transport" => transport.as_str()),
             joins: counter!("videocall_joins_total", "transport" => transport.as_str()),
-            received_control: flow("in", "control", transport),
-            received_media: flow("in", "media", transport),
+            received: MediaClass::ALL.map(|class| flow("in", class.as_str(), transport)),
             sent: MediaClass::ALL.map(|class| flow("out", class.as_str(), transport)),
+            ends: by_reason("videocall_ends_total", transport),
+            refusals: by_reason("videocall_refusals_total", transport),
+            times: Histograms::of(transport),
         })
     }
 
-    pub(crate) fn received_control(&self, bytes: usize) {
-        self.received_control.count(bytes);
+    pub(crate) fn session_started(&self) {
+        self.sessions.increment(1.0);
+        self.joins.increment(1);
     }
 
-    pub(crate) fn received_media(&self, bytes: usize) {
-        self.received_media.count(bytes);
+    pub(crate) fn session_ended(&self) {
+        self.sessions.decrement(1.0);
     }
 
-    pub(crate) fn sent(&self, class: MediaClass, bytes: usize) {
+    /// A connection has ended that was in a meeting, or not.
+    pub(crate) fn ended(&self, code: Option<CloseCode>, was_seated: bool) {
+        let counters = if was_seated { &self.ends } else { &self.refusals };
+        if let Some(counter) = counters.get(&code) {
+            counter.increment(1);
+        }
+    }
+
+    pub(crate) fn received(&self, class: MediaClass, bytes: usize) {
+        self.received[class.index()].count(bytes);
+    }
+
+    /// The receiver's writer has taken a packet that waited for so long.
+    pub(crate) fn taken(&self, class: MediaClass, bytes: usize, waited: Duration) {
         self.sent[class.index()].count(bytes);
+        self.times.outbox_delay[class.index()].record(waited);
     }
+
+    /// A packet is with the receiver's socket, so long after its arrival at this relay.
+    pub(crate) fn handed_over(&self, class: MediaClass, after: Duration) {
+        self.times.forwarding_delay[class.index()].record(after);
+    }
+
+    /// What a client says about itself; 0 is what it does not know.
+    pub(crate) fn reported(&self, report: ClientReport) {
+        let known = |ms: u32| (ms > 0).then(|| Duration::from_millis(ms.into()));
+        if let Some(time) = known(report.join_ms) {
+            self.times.client_join.record(time);
+        }
+        if let Some(time) = known(report.first_picture_ms) {
+            self.times.client_first_picture.record(time);
+        }
+    }
+}
+
+fn by_reason(name: &'static str, transport: TransportKind) -> HashMap<Option<CloseCode>, Counter> {
+    let codes = CloseCode::ALL.into_iter().map(Some).chain([None]);
+    codes
+        .map(|code| {
+            let reason = code.map_or("gone", CloseCode::as_str);
+            let counter = counter!(name, "transport" => transport.as_str(), "reason" => reason);
+            (code, counter)
+        })
+        .collect()
 }
 
 fn flow(direction: &'static str, class: &'static str, transport: TransportKind) -> Flow {

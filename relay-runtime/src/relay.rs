@@ -17,7 +17,7 @@ use videocall_types::{
 };
 
 use crate::admission::Seats;
-use crate::meters::Meters;
+use crate::meters::{Meters, RelayState};
 use crate::room::Room;
 use crate::{Bus, Clock, RelayDirectory, RelaySettings, TokenService};
 
@@ -76,6 +76,7 @@ impl Relay {
         });
         tracing::info!(relay = %relay.id(), "relay started");
         tokio::spawn(relay.clone().keep_house());
+        tokio::spawn(crate::meters::watch_bus(relay.clone()));
         tokio::spawn(crate::directory::keep(relay.clone()));
         tokio::spawn(relay.clone().drain_after(shutdown));
         relay
@@ -176,7 +177,7 @@ impl Relay {
             .rooms
             .remove_if(room.meeting().id(), |_, held| held.meeting().is_empty());
         if removed.is_some() {
-            self.meters.keep_drops_of(&room.meeting().stats());
+            self.meters.keep_stats_of(&room.meeting().stats());
         }
         removed.is_some()
     }
@@ -187,7 +188,13 @@ impl Relay {
         while !self.drained.is_cancelled() {
             ticks.tick().await;
             let stats = self.rooms.iter().map(|room| room.meeting().stats());
-            self.meters.take_stock(stats, self.rooms.len());
+            let state = RelayState {
+                meetings: self.rooms.len(),
+                sessions_limit: self.settings.max_sessions,
+                draining: self.is_draining(),
+                bus: self.bus.as_ref().map(|bus| *bus.reachable().borrow()),
+            };
+            self.meters.take_stock(stats, state);
         }
     }
 

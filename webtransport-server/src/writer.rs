@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use relay_runtime::{ClassSet, Disconnect, Egress, Outgoing};
 use tokio::time::interval;
-use videocall_types::{LayerId, MediaClass, length_prefix};
+use videocall_types::{LayerId, MediaClass, Timestamp, length_prefix};
 use wtransport::quinn::SendDatagramError;
 use wtransport::{Connection, SendStream, VarInt};
 
@@ -68,24 +68,51 @@ pub(crate) async fn write(connection: &Connection, control: &mut SendStream, egr
             }
             _ = tidy.tick() => lanes.close_idle(),
             next = next(egress, free) => match next {
-                Some(out) => match (out.class, out.layer) {
-                    (MediaClass::Audio, Some(layer)) => {
-                        audio_busy.set(Some(datagrams.send(&mut lanes, layer, out.packet)));
-                    }
-                    (MediaClass::VideoBase | MediaClass::VideoEnhancement, Some(layer)) => {
-                        if let Some(writing) = begin_video(&mut lanes, layer, out) {
-                            video_busy.set(Some(writing.run(connection)));
+                Some(out) => {
+                    let noted = Noted::new(egress, &out);
+                    match (out.class, out.layer) {
+                        (MediaClass::Audio, Some(layer)) => {
+                            let sending = datagrams.send(&mut lanes, layer, out.packet);
+                            audio_busy.set(Some(noted.after(sending)));
                         }
+                        (MediaClass::VideoBase | MediaClass::VideoEnhancement, Some(layer)) => {
+                            if let Some(writing) = begin_video(&mut lanes, layer, out) {
+                                video_busy.set(Some(noted.after(writing.run(connection))));
+                            }
+                        }
+                        _ => if let Some(stream) = control.take() {
+                            let chunk = prefixed(&mut prefixes, &out.packet);
+                            control_busy.set(Some(noted.after(write_control(stream, chunk))));
+                        },
                     }
-                    _ => if let Some(stream) = control.take() {
-                        let chunk = prefixed(&mut prefixes, &out.packet);
-                        control_busy.set(Some(write_control(stream, chunk)));
-                    },
                 },
                 None if control.is_some() => return Disconnect::Finished,
                 None => media_ended = true,
             },
         }
+    }
+}
+
+/// A packet of which note is taken when it is in QUIC's buffers.
+struct Noted<'a> {
+    egress: &'a Egress,
+    class: MediaClass,
+    queued_at: Timestamp,
+}
+
+impl<'a> Noted<'a> {
+    fn new(egress: &'a Egress, outgoing: &Outgoing) -> Self {
+        Self {
+            egress,
+            class: outgoing.class,
+            queued_at: outgoing.queued_at,
+        }
+    }
+
+    async fn after<F: Future>(self, sending: F) -> F::Output {
+        let output = sending.await;
+        self.egress.handed_over([(self.class, self.queued_at)]);
+        output
     }
 }
 

@@ -134,20 +134,26 @@ impl Carrier for WebSocketCarrier {
     }
 
     async fn write(&self, egress: &Egress) -> Disconnect {
+        let mut sent = Vec::new();
         loop {
             if self.pipe.ready().await.is_err() {
                 return Disconnect::Lost("the connection closed".into());
             }
+            egress.handed_over(sent.drain(..));
             let Some(first) = egress.next(ClassSet::ALL).await else {
                 return Disconnect::Finished;
             };
             let mut batch = Batch::default();
+            sent.push((first.class, first.queued_at));
             batch.push(first.packet);
             // What else is there already goes along, so that a burst costs one wake-up of the socket.
             let mut more = true;
             while more && !batch.is_full() {
                 match egress.next(ClassSet::ALL).now_or_never() {
-                    Some(Some(outgoing)) => batch.push(outgoing.packet),
+                    Some(Some(outgoing)) => {
+                        sent.push((outgoing.class, outgoing.queued_at));
+                        batch.push(outgoing.packet);
+                    }
                     Some(None) | None => more = false,
                 }
             }

@@ -1,0 +1,131 @@
+//! The page that Prometheus reads: the exporter's counters and gauges, the process's own figures, and
+//! the histograms that the exporter does not keep.
+
+use std::fmt::Write as _;
+use std::sync::OnceLock;
+
+use metrics::{describe_counter as counts, describe_gauge as shows, gauge};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_process::Collector;
+
+use super::histograms::Histograms;
+
+/// The commit that this program was built from, where the build says so.
+const COMMIT: Option<&str> = option_env!("VIDEOCALL_COMMIT");
+
+/// All metrics of this process in the text format of Prometheus.
+pub fn render_metrics() -> String {
+    let handle = exporter();
+    Collector::default().collect();
+    handle.run_upkeep();
+    let mut page = handle.render();
+    for family in Histograms::shared().families() {
+        let _infallible = write!(
+            page,
+            "# HELP {name} {help}\n# TYPE {name} histogram\n",
+            name = family.name,
+            help = family.help,
+        );
+        for (labels, histogram) in &family.members {
+            histogram.render(family.name, labels, &mut page);
+        }
+        page.push('\n');
+    }
+    page
+}
+
+/// Installs the recorder of the process at the first call.
+pub(super) fn exporter() -> &'static PrometheusHandle {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    HANDLE.get_or_init(|| {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        if metrics::set_global_recorder(recorder).is_err() {
+            tracing::warn!("another recorder of metrics is installed; /metrics stays empty");
+        }
+        describe();
+        Collector::default().describe();
+        gauge!(
+            "videocall_build_info",
+            "version" => env!("CARGO_PKG_VERSION"),
+            "commit" => COMMIT.unwrap_or("unknown"),
+            "rustc" => env!("VIDEOCALL_RUSTC"),
+        )
+        .set(1.0);
+        handle
+    })
+}
+
+/// What every counter and gauge means; docs/metrics.md is written from this.
+fn describe() {
+    describe_sessions();
+    describe_media();
+    describe_bus();
+}
+
+fn describe_sessions() {
+    shows!(
+        "videocall_build_info",
+        "Always 1; what was built is in the labels"
+    );
+    shows!("videocall_sessions", "Sessions connected now");
+    shows!(
+        "videocall_sessions_limit",
+        "Sessions that this relay takes at most"
+    );
+    shows!("videocall_meetings", "Meetings held by this relay now");
+    shows!(
+        "videocall_draining",
+        "1 once this relay has begun to stop, otherwise 0"
+    );
+    counts!(
+        "videocall_joins_total",
+        "Connections that entered a meeting, with a new session or one of before"
+    );
+    counts!(
+        "videocall_refusals_total",
+        "Connections that ended before they were in a meeting, by close code; 0: ended by the peer"
+    );
+    counts!(
+        "videocall_ends_total",
+        "Connections ended, by close code; 0: ended by the peer"
+    );
+    counts!(
+        "videocall_join_requests_total",
+        "Answers of the REST interface to joins, by outcome: ok or the word of the error"
+    );
+}
+
+fn describe_media() {
+    counts!("videocall_packets_total", "Packets of clients");
+    counts!("videocall_bytes_total", "Bytes of clients' packets");
+    counts!(
+        "videocall_dropped_packets_total",
+        "Packets that did not leave to a client"
+    );
+}
+
+fn describe_bus() {
+    shows!(
+        "videocall_bus_configured",
+        "1 if this relay is to be connected to others, otherwise 0"
+    );
+    shows!(
+        "videocall_bus_reachable",
+        "1 while the bus to other relays is connected, otherwise 0"
+    );
+    counts!(
+        "videocall_bus_reconnects_total",
+        "Times that the bus was connected again after it had been lost"
+    );
+    counts!("videocall_bus_packets_total", "Packets from and to other relays");
+    counts!("videocall_bus_bytes_total", "Bytes from and to other relays");
+    counts!(
+        "videocall_bus_dropped_packets_total",
+        "Packets that were meant for other relays and dropped before the bus had them"
+    );
+    counts!(
+        "videocall_bus_slow_total",
+        "Times that the bus dropped packets this relay did not take in time"
+    );
+}
