@@ -131,7 +131,11 @@ impl TrackLevel {
         let voiced = dbov <= VOICE_DBOV;
         let now_us = now.as_micros();
         let gap = now_us.saturating_sub(self.heard_at.swap(now_us, Ordering::Relaxed));
-        let lasted = if gap > LONGEST_FRAME_US { USUAL_FRAME_US } else { gap };
+        let lasted = if gap > LONGEST_FRAME_US {
+            USUAL_FRAME_US
+        } else {
+            gap
+        };
         let silence = if voiced { gap - lasted.min(gap) } else { gap };
 
         let left = use_up(self.voice_us.load(Ordering::Relaxed), silence);
@@ -156,7 +160,7 @@ impl TrackLevel {
 
     /// The mean of a turn's beginning, then a running one over [`MEMORY_US`] of voice.
     fn average(&self, dbov: u8, lasted: u32, voice: u32) {
-        let before = i64::from(self.loudness.load(Ordering::Relaxed));
+        let before = i64::from(self.loudness());
         let difference = i64::from(dbov) * 1000 - before;
         let mean = before + difference * i64::from(lasted) / i64::from(voice);
         self.loudness.store(mean as u32, Ordering::Relaxed);
@@ -167,16 +171,23 @@ impl TrackLevel {
         let width = i64::from(STEP_DB) * 1000;
         // Half a step around its middle is the least; a whole one keeps it from swinging.
         if step == NO_STEP || (mean - i64::from(step) * width).abs() >= width {
-            self.step.store(((mean + width / 2) / width) as u8, Ordering::Relaxed);
+            self.step
+                .store(((mean + width / 2) / width) as u8, Ordering::Relaxed);
         }
     }
 
     /// Whether its owner counts as speaking, pauses included.
     fn speaks(&self, now: Timestamp) -> bool {
-        let silence = now.as_micros().saturating_sub(self.heard_at.load(Ordering::Relaxed));
+        let silence = now
+            .as_micros()
+            .saturating_sub(self.heard_at.load(Ordering::Relaxed));
         let silence = if silence > LONGEST_FRAME_US { silence } else { 0 };
         self.step.load(Ordering::Relaxed) != NO_STEP
             && use_up(self.voice_us.load(Ordering::Relaxed), silence) > 0
+    }
+
+    fn loudness(&self) -> u32 {
+        self.loudness.load(Ordering::Relaxed)
     }
 
     fn silent_for(&self, now: Timestamp) -> Duration {
@@ -263,7 +274,11 @@ impl Selection {
         if state.slots.len() >= self.max {
             let victim = if voiced { state.victim(level, now) } else { None };
             let Some(victim) = victim else { return false };
-            state.slots.remove(victim).selected.store(false, Ordering::Relaxed);
+            state
+                .slots
+                .remove(victim)
+                .selected
+                .store(false, Ordering::Relaxed);
         }
         level.since.fetch_max(now.as_micros(), Ordering::Relaxed);
         level.selected.store(true, Ordering::Relaxed);
@@ -349,16 +364,19 @@ impl Selection {
 impl State {
     /// Local speakers, the most prominent first.
     fn own_speakers(&self, now: Timestamp) -> Vec<Speaker> {
-        let local = self.slots.iter().filter(|level| level.is_local() && level.speaks(now));
+        let local = self
+            .slots
+            .iter()
+            .filter(|level| level.is_local() && level.speaks(now));
         let mut speakers: Vec<Speaker> = local.map(|level| level.speaker()).collect();
         speakers.sort_unstable_by_key(rank);
         speakers
     }
 
     /// Whose slot goes to somebody with a voice: that of the longest silent, else that of the least
-    /// prominent, if the newcomer has spoken for a moment and is a step louder. Between equally loud
-    /// ones nothing changes, except that all relays follow what is announced: else those with many
-    /// speakers of their own would go on forwarding different ones.
+    /// prominent, if the newcomer has spoken for a moment, is a step louder and not just across its
+    /// edge. Between equally loud ones nothing changes, except that all relays follow what is
+    /// announced: else those with many speakers of their own would go on forwarding different ones.
     fn victim(&self, newcomer: &TrackLevel, now: Timestamp) -> Option<usize> {
         let slots = self.slots.iter().enumerate();
         let silent = slots
@@ -375,7 +393,8 @@ impl State {
         let (index, weakest) = slots.max_by_key(|(_, holder)| self.rank_of(holder))?;
         let defence = self.rank_of(weakest);
         let announced = |level: &TrackLevel| self.announced.contains(&level.track.session);
-        let louder = challenge.0 < defence.0;
+        let margin = u32::from(STEP_DB) * 1000 / 2;
+        let louder = challenge.0 < defence.0 && newcomer.loudness() + margin <= weakest.loudness();
         let follows = challenge < defence && announced(newcomer) && !announced(weakest);
         (louder || follows).then_some(index)
     }
