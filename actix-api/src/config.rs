@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser};
 use relay_runtime::config::ConfigFile;
-use relay_runtime::{BusSettings, LogSettings, RelaySettings, TokenSettings};
+use relay_runtime::{BusSettings, LogSettings, RelaySettings, TokenSettings, TraceSettings};
 
 use crate::db::DatabaseUrl;
 
@@ -61,6 +61,10 @@ pub struct Settings {
     /// What is logged
     #[command(flatten)]
     pub logs: LogSettings,
+
+    /// Where traces go
+    #[command(flatten)]
+    pub traces: TraceSettings,
 }
 
 /// What the HTTP side serves, and to whom.

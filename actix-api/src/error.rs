@@ -74,6 +74,11 @@ pub(crate) enum HttpError {
 }
 
 impl HttpError {
+    /// The stable word for programs.
+    pub(crate) fn word(&self) -> &'static str {
+        self.kind().1
+    }
+
     /// The status and the stable word for programs.
     fn kind(&self) -> (StatusCode, &'static str) {
         match self {

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use anyhow::Context as _;
-use relay_runtime::{Relay, TokenService, logging, shutdown_on_signal};
+use relay_runtime::{Relay, TokenService, Traces, logging, shutdown_on_signal};
 
 use crate::{Database, Parts, Settings, serve};
 
@@ -13,6 +13,7 @@ use crate::{Database, Parts, Settings, serve};
 /// When it cannot start, with what to do about it.
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
     logging::init(&settings.logs)?;
+    let traces = Traces::start(&settings.traces, "actix-api")?;
     let shutdown = shutdown_on_signal()?;
     let listener = TcpListener::bind(settings.bind).with_context(|| {
         format!(
@@ -30,5 +31,6 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     };
     let served = serve(settings.http, settings.join, parts, listener, shutdown).await;
     database.close().await;
+    traces.end().await;
     served
 }

@@ -53,6 +53,7 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let address = listener.local_addr().context("the listener has no address")?;
     let relay = parts.relay.clone();
+    rest::announce_outcomes();
     relay.directory().register(RelayEndpoint {
         transport: TransportKind::WebSocket,
         url: join

@@ -77,6 +77,7 @@ impl Relay {
         }
         let claims = self.tokens().verify(&hello.token, TokenUse::Join)?;
         let resume = self.tokens().resumable(&claims, &hello.resume_token);
+        let verified_at = self.clock().now();
         let place = self
             .seats()
             .take()
@@ -96,6 +97,12 @@ impl Relay {
             %transport,
             "joined"
         );
-        Ok(Seat { room, member, place })
+        Ok(Seat {
+            resumed: resume == Some(member.session()),
+            room,
+            member,
+            verified_at,
+            place,
+        })
     }
 }

@@ -12,6 +12,7 @@ use videocall_types::{Closing, MediaClass, ServerMessage, Timestamp};
 use crate::clock::Clock;
 use crate::meters::CarrierMeters;
 use crate::room::Room;
+use crate::traces::Entry;
 
 /// What waits for one connection: the outbox of its member, and at the end a last message.
 ///
@@ -21,6 +22,10 @@ pub struct Egress {
     clock: Clock,
     meters: Arc<CarrierMeters>,
     seat: OnceLock<(Arc<Room>, Arc<Member>)>,
+    /// Whether there is an entry.
+    entering: AtomicBool,
+    /// The way into the meeting, as long as it is traced.
+    entry: Mutex<Option<Entry>>,
     /// Set once the driver has something last to say; the outbox is not asked any more.
     ending: AtomicBool,
     end: Mutex<End>,
@@ -41,12 +46,16 @@ impl Egress {
             clock,
             meters,
             seat: OnceLock::new(),
+            entering: AtomicBool::new(false),
+            entry: Mutex::default(),
             ending: AtomicBool::new(false),
             end: Mutex::default(),
         }
     }
 
-    pub(crate) fn seat(&self, room: Arc<Room>, member: Arc<Member>) {
+    pub(crate) fn seat(&self, room: Arc<Room>, member: Arc<Member>, entry: Option<Entry>) {
+        self.entering.store(entry.is_some(), Ordering::Relaxed);
+        *self.entry.lock() = entry;
         let seated = self.seat.set((room, member));
         debug_assert!(seated.is_ok(), "a connection is seated once");
     }
@@ -100,6 +109,18 @@ impl Egress {
         let now = self.clock.now();
         for (class, queued_at) in packets {
             self.meters.handed_over(class, now.since(queued_at));
+            if self.entering.load(Ordering::Relaxed) {
+                self.trace(class, now);
+            }
+        }
+    }
+
+    fn trace(&self, class: MediaClass, now: Timestamp) {
+        let mut entry = self.entry.lock();
+        let traced = entry.as_mut().is_none_or(|entry| entry.handed_over(class, now));
+        if traced {
+            *entry = None;
+            self.entering.store(false, Ordering::Relaxed);
         }
     }
 

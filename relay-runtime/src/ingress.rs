@@ -19,6 +19,7 @@ use crate::admission::Place;
 use crate::meters::CarrierMeters;
 use crate::rate::ControlRate;
 use crate::room::Room;
+use crate::traces::{Entry, Seated};
 use crate::{Egress, Relay};
 
 /// Takes the packets of one connection. Every call is short and waits for nothing: media is fanned
@@ -29,6 +30,7 @@ pub struct Ingress {
     peer: IpAddr,
     meters: Arc<CarrierMeters>,
     egress: Egress,
+    accepted_at: Timestamp,
     /// Microseconds on the relay's clock.
     heard_at: AtomicU64,
     control_rate: Mutex<ControlRate>,
@@ -41,6 +43,10 @@ pub struct Ingress {
 pub(crate) struct Seat {
     pub(crate) room: Arc<Room>,
     pub(crate) member: Arc<Member>,
+    /// The session was there before this connection.
+    pub(crate) resumed: bool,
+    /// When the token turned out to be good.
+    pub(crate) verified_at: Timestamp,
     /// Counts against the sessions of the relay as long as the connection lasts.
     #[expect(dead_code, reason = "held for its drop")]
     pub(crate) place: Place,
@@ -54,6 +60,7 @@ impl Ingress {
         Self {
             egress: Egress::new(*relay.clock(), meters.clone()),
             control_rate: Mutex::new(ControlRate::new(per_second, now)),
+            accepted_at: now,
             heard_at: AtomicU64::new(now.as_micros()),
             relay,
             transport,
@@ -173,8 +180,25 @@ impl Ingress {
     }
 
     fn enter(&self, hello: Hello, now: Timestamp) -> Result<(), Closing> {
-        let seat = self.relay.admit(hello, self.transport, now)?;
-        self.egress.seat(seat.room.clone(), seat.member.clone());
+        let mut entry = Entry::begin(&hello.token, self.transport, self.accepted_at, now);
+        let seat = match self.relay.admit(hello, self.transport, now) {
+            Ok(seat) => seat,
+            Err(closing) => {
+                if let Some(entry) = entry {
+                    entry.refused(closing.code, self.relay.clock().now());
+                }
+                return Err(closing);
+            }
+        };
+        if let Some(entry) = &mut entry {
+            entry.seated(Seated {
+                session: seat.member.session(),
+                resumed: seat.resumed,
+                verified_at: seat.verified_at,
+                joined_at: self.relay.clock().now(),
+            });
+        }
+        self.egress.seat(seat.room.clone(), seat.member.clone(), entry);
         let taken = self.seat.set(seat);
         debug_assert!(
             taken.is_ok(),

@@ -24,6 +24,7 @@ mod room;
 mod settings;
 mod shutdown;
 mod token;
+mod traces;
 
 pub use bus::Bus;
 pub use carrier::{Carrier, Disconnect};
@@ -34,11 +35,11 @@ pub use files::write_private;
 pub use health::Readiness;
 pub use ingress::Ingress;
 pub use meters::{
-    Histogram, announce_join_requests, record_bus_lag, record_event_loop_delay, record_join_request,
-    render_metrics,
+    Histogram, announce_join_requests, record_event_loop_delay, record_join_request, render_metrics,
 };
 pub use relay::Relay;
 pub use relay_core::{ClassSet, Outgoing};
 pub use settings::{BusSettings, LogFormat, LogSettings, RelaySettings, TokenSettings};
 pub use shutdown::{exit_code, shutdown_on_signal};
 pub use token::{TokenError, TokenSecret, TokenService};
+pub use traces::{TraceSettings, Traces, trace_join_request, traceparent};

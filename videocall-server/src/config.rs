@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use actix_api::{DatabaseUrl, HttpSettings, JoinSettings};
 use clap::Parser;
 use relay_runtime::config::ConfigFile;
-use relay_runtime::{BusSettings, LogSettings, RelaySettings, TokenSettings};
+use relay_runtime::{BusSettings, LogSettings, RelaySettings, TokenSettings, TraceSettings};
 use webtransport_server::WebTransportSettings;
 
 const EXAMPLES: &str = "\
@@ -85,6 +85,10 @@ pub struct Settings {
     /// What is logged
     #[command(flatten)]
     pub logs: LogSettings,
+
+    /// Where traces go
+    #[command(flatten)]
+    pub traces: TraceSettings,
 }
 
 #[cfg(test)]

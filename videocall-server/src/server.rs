@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use actix_api::{Database, DatabaseUrl, HttpSettings, JoinSettings, Parts};
 use anyhow::Context as _;
-use relay_runtime::{Relay, TokenService, logging, shutdown_on_signal};
+use relay_runtime::{Relay, TokenService, Traces, logging, shutdown_on_signal};
 use tokio_util::sync::CancellationToken;
 use webtransport_server::WebTransportServer;
 
@@ -18,11 +18,14 @@ use crate::Settings;
 /// When it cannot start, with what to do about it.
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
     logging::init(&settings.logs)?;
+    let traces = Traces::start(&settings.traces, "videocall-server")?;
     let shutdown = shutdown_on_signal()?;
     let server = Server::bind(settings, shutdown).await?;
     let url = page_url(server.http_address()?);
     writeln!(std::io::stdout(), "Open {url}").context("standard output is closed")?;
-    server.serve().await
+    let served = server.serve().await;
+    traces.end().await;
+    served
 }
 
 /// Where a browser on this machine opens the page. Browsers give camera and microphone to pages of

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser};
 use relay_runtime::config::ConfigFile;
-use relay_runtime::{BusSettings, LogSettings, RelaySettings, TokenSettings};
+use relay_runtime::{BusSettings, LogSettings, RelaySettings, TokenSettings, TraceSettings};
 
 use crate::PATH;
 
@@ -71,6 +71,10 @@ pub struct Settings {
     /// What is logged
     #[command(flatten)]
     pub logs: LogSettings,
+
+    /// Where traces go
+    #[command(flatten)]
+    pub traces: TraceSettings,
 }
 
 /// How WebTransport is offered to clients.

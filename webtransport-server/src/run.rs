@@ -1,7 +1,7 @@
 //! The server as a process of its own.
 
 use anyhow::Context as _;
-use relay_runtime::{Relay, TokenService, health, logging, shutdown_on_signal};
+use relay_runtime::{Relay, TokenService, Traces, health, logging, shutdown_on_signal};
 use tokio::net::TcpListener;
 
 use crate::{Settings, WebTransportServer};
@@ -12,6 +12,7 @@ use crate::{Settings, WebTransportServer};
 /// When it cannot start, with what to do about it.
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
     logging::init(&settings.logs)?;
+    let traces = Traces::start(&settings.traces, "webtransport-server")?;
     let shutdown = shutdown_on_signal()?;
     let tokens = TokenService::new(&settings.tokens.required()?);
     let health = TcpListener::bind(settings.health_bind).await.with_context(|| {
@@ -24,5 +25,6 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let bus = settings.bus.connect("webtransport-server").await?;
     let relay = Relay::start(settings.relay, tokens, bus, shutdown);
     tokio::join!(server.serve(relay.clone()), health::serve(health, relay));
+    traces.end().await;
     Ok(())
 }

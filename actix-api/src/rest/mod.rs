@@ -2,6 +2,7 @@
 
 mod join;
 mod meetings;
+mod observed;
 mod relays;
 
 use actix_web::error::{JsonPayloadError, PathError};
@@ -11,6 +12,7 @@ use videocall_types::{IdError, MeetingId};
 
 use crate::error::HttpError;
 pub(crate) use join::Joining;
+pub(crate) use observed::announce_outcomes;
 
 /// What every path starts with.
 pub(crate) const PREFIX: &str = "/api/v1";
@@ -48,7 +50,7 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
         .service(resource("/openapi.json").route(web::get().to(openapi)))
         .service(resource("/meetings").route(web::post().to(meetings::create)))
         .service(resource("/meetings/{id}").route(web::get().to(meetings::get)))
-        .service(resource("/meetings/{id}/join").route(web::post().to(join::join)))
+        .service(resource("/meetings/{id}/join").route(web::post().to(observed::join)))
         .service(resource("/meetings/{id}/relays").route(web::get().to(relays::relays)))
         .default_service(web::to(unknown_path));
 }
