@@ -8,6 +8,8 @@ use std::str::FromStr;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use videocall_types::{MeetingId, UserName};
 
+use crate::load::LoadArguments;
+
 /// The fastest camera sold for less than a laboratory.
 const MAX_FPS: u32 = 240;
 /// The largest side of a picture that VP8 can express (RFC 6386 §9.1: 14 bits).
@@ -35,7 +37,9 @@ const EXAMPLES: &str = "Examples:
   Stream the first one into the meeting `demo` of a server on this machine:
       videocall-cli stream --user-id robot --meeting-id demo --video-device-index 0
   Try it without a camera:
-      videocall-cli stream --user-id robot --meeting-id demo --source test";
+      videocall-cli stream --user-id robot --meeting-id demo --source test
+  See how a server bears 5 cameras and 50 who watch:
+      videocall-cli load --publishers 5 --receivers 50";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -43,6 +47,8 @@ pub(crate) enum Command {
     Stream(Box<StreamArguments>),
     /// Lists cameras, what they can do, and microphones.
     Info(InfoArguments),
+    /// Puts many sessions on a server and measures how it bears them.
+    Load(Box<LoadArguments>),
 }
 
 const STREAM_EXAMPLES: &str = "Examples:

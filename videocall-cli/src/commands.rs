@@ -10,7 +10,7 @@ use clap::Parser as _;
 use clap::error::ErrorKind;
 
 use crate::arguments::{Arguments, Command};
-use crate::{info, logging, stream};
+use crate::{info, load, logging, stream};
 
 /// Wrong usage, after the convention of Unix tools.
 const USAGE: u8 = 2;
@@ -34,12 +34,15 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         Command::Stream(stream) => {
             logging::start(stream.log_format);
-            tokio::runtime::Runtime::new()
-                .context("the system gives no threads to run on")?
-                .block_on(stream::run(*stream))
+            runtime()?.block_on(stream::run(*stream))
         }
         Command::Info(info) => info::run(&info),
+        Command::Load(load) => runtime()?.block_on(load::run_load(*load)),
     }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Runtime::new().context("the system gives no threads to run on")
 }
 
 /// Help goes to standard output as it is; a mistake becomes one line.

@@ -17,7 +17,7 @@ fn start(flags: &str) -> anyhow::Result<Capture> {
     let arguments = Arguments::try_parse_from(line.split_whitespace()).expect("valid flags");
     match arguments.command {
         Command::Stream(stream) => Capture::start(&stream.video, &stream.audio),
-        Command::Info(_) => panic!("asked for a stream"),
+        Command::Info(_) | Command::Load(_) => panic!("asked for a stream"),
     }
 }
 
