@@ -18,9 +18,6 @@ const READY_TIMEOUT: Duration = Duration::from_secs(20);
 /// Between two looks at a process that starts.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Ticks per second in `/proc` (`USER_HZ`), the same on every Linux.
-const TICKS_PER_SECOND: u32 = 100;
-
 /// A running program.
 #[derive(Debug)]
 pub struct Process {
@@ -93,18 +90,9 @@ impl Process {
         self.child.wait().map(drop)
     }
 
-    /// The processor time it has used so far.
-    ///
-    /// # Errors
-    /// When `/proc` does not say.
-    pub fn cpu_time(&self) -> anyhow::Result<Duration> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // Behind the name, which may hold anything: state is field 3, utime 14, stime 15 (proc(5)).
-        let (_, fields) = stat.rsplit_once(')').context("no process name")?;
-        let mut times = fields.split_whitespace().skip(11).take(2).map(str::parse::<u32>);
-        let mut next = || times.next().context("too few fields")?.context("not a number");
-        let ticks: u32 = next()? + next()?;
-        Ok(Duration::from_secs(1) * ticks / TICKS_PER_SECOND)
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     fn log_tail(&self) -> String {

@@ -44,6 +44,11 @@ impl Server {
         self
     }
 
+    fn flags(self, flags: &[(&str, &str)]) -> Self {
+        let add = |server: Self, (name, value): &(&str, &str)| server.flag(name, value);
+        flags.iter().fold(self, add)
+    }
+
     /// By environment, because neither password nor secret belongs on a command line.
     fn variable(mut self, name: &'static str, value: impl ToString) -> Self {
         self.environment.push((name, value.to_string()));
@@ -110,10 +115,8 @@ impl VideocallServer {
         let mut server = server
             .flag("bind", format!("127.0.0.1:{http}"))
             .flag("webtransport-bind", format!("127.0.0.1:{quic}"))
-            .flag("data-dir", data.display());
-        for (name, value) in flags {
-            server = server.flag(name, value);
-        }
+            .flag("data-dir", data.display())
+            .flags(flags);
         server.start().await?;
         Ok(server)
     }
@@ -129,6 +132,14 @@ impl ActixApi {
     /// # Errors
     /// When it does not come up.
     pub async fn start(nats: &Nats) -> anyhow::Result<Server> {
+        Self::start_with(nats, &[]).await
+    }
+
+    /// Starts it with further flags and their values.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn start_with(nats: &Nats, flags: &[(&str, &str)]) -> anyhow::Result<Server> {
         let port = free_port()?;
         let server = Server::new("actix-api", format!("http://127.0.0.1:{port}"))?;
         let database = format!("sqlite://{}", server.folder().join("videocall.db").display());
@@ -136,7 +147,8 @@ impl ActixApi {
             .flag("bind", format!("127.0.0.1:{port}"))
             .variable("DATABASE_URL", database)
             .variable("NATS_URL", &nats.url)
-            .variable("VIDEOCALL_TOKEN_SECRET", TOKEN_SECRET);
+            .variable("VIDEOCALL_TOKEN_SECRET", TOKEN_SECRET)
+            .flags(flags);
         server.start().await?;
         Ok(server)
     }
@@ -152,6 +164,14 @@ impl WebTransportServer {
     /// # Errors
     /// When it does not come up.
     pub async fn start(nats: &Nats) -> anyhow::Result<Server> {
+        Self::start_with(nats, &[]).await
+    }
+
+    /// Starts it with further flags and their values.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn start_with(nats: &Nats, flags: &[(&str, &str)]) -> anyhow::Result<Server> {
         let (quic, health) = (free_port()?, free_port()?);
         let server = Server::new("webtransport-server", format!("http://127.0.0.1:{health}"))?;
         let data = server.folder().join("data");
@@ -160,7 +180,8 @@ impl WebTransportServer {
             .flag("health-bind", format!("127.0.0.1:{health}"))
             .flag("data-dir", data.display())
             .variable("NATS_URL", &nats.url)
-            .variable("VIDEOCALL_TOKEN_SECRET", TOKEN_SECRET);
+            .variable("VIDEOCALL_TOKEN_SECRET", TOKEN_SECRET)
+            .flags(flags);
         server.start().await?;
         Ok(server)
     }
@@ -218,6 +239,11 @@ impl Nats {
             .await?;
         self.process = Some(process);
         Ok(())
+    }
+
+    /// The running process.
+    pub fn process(&self) -> Option<&Process> {
+        self.process.as_ref()
     }
 
     /// Ends it without a word to anybody.

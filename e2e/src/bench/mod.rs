@@ -1,12 +1,13 @@
-//! Load for one relay, as cheap as it can be made: it shares the machine with what it measures.
+//! The relays' benchmark: loads that people know from meetings, each with its floor.
 //!
-//! It measures; what the figures are worth is said where they are printed.
+//! The load itself is videocall-load's; what the figures are worth is said where they are printed.
 
-mod framer;
-mod report;
+mod floor;
 mod scenario;
-mod websocket;
-mod webtransport;
+mod stage;
+mod table;
 
-pub use report::{Row, print, write};
-pub use scenario::{Figures, Scenario, run};
+pub use floor::serve as serve_floor;
+pub use scenario::Scenario;
+pub use stage::{Measured, measure};
+pub use table::{line, merge, title};

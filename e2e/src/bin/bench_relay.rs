@@ -1,65 +1,118 @@
-//! Measures one relay under load, over both carriers, and writes `bench-results/relay.json`.
+//! Measures relays under load, each time with the floor, and writes `bench-results/relay.json`.
 //!
-//! The relay runs in its own process; the load shares the machine with it.
+//!     bench_relay [SCENARIO...] [CARRIER...] [seconds=10]      (default: all of them)
+//!
+//! Relays and floor run in processes of their own; the load shares the machine with them.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
-use e2e::VideocallServer;
-use e2e::bench::{Figures, Row, Scenario, print, run, write};
-use videocall_types::api::TransportKind;
+use anyhow::bail;
+use e2e::bench::{Measured, Scenario, line, measure, merge, title};
+use videocall_load::{Row, Transport, rows};
 
-const SCENARIO: Scenario = Scenario {
-    publishers: 5,
-    receivers: 50,
-    measured: Duration::from_secs(10),
-};
+const TRANSPORTS: [Transport; 3] = [Transport::WebSocket, Transport::WebTransport, Transport::Mixed];
 
-/// Five publishers with voice and camera each, fifty receivers.
-const NAME: &str = "stage-50";
+/// What is measured of each load, unless asked otherwise.
+const MEASURED: Duration = Duration::from_secs(10);
 
-/// What [`reference`] is about.
-const PEER: &str = "relay with every packet through NATS";
-
-/// What a relay of the same shape takes that sends every packet through NATS: microseconds of
-/// processor time per delivered packet, and milliseconds for 99 % of them. Measured on two cores
-/// that the load shares, with the same load.
-const fn reference(carrier: TransportKind) -> (f64, f64) {
-    match carrier {
-        TransportKind::WebSocket => (29.0, 56.0),
-        TransportKind::WebTransport => (40.0, 97.0),
-    }
+/// What is to be run.
+struct Selection {
+    scenarios: Vec<Scenario>,
+    transports: Vec<Transport>,
+    measured: Duration,
 }
 
-#[tokio::main(worker_threads = 2)]
+#[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let mut rows = Vec::new();
-    for carrier in [TransportKind::WebSocket, TransportKind::WebTransport] {
-        // A relay of its own for each, so that neither inherits the other's memory and connections.
-        let server = VideocallServer::start_with(&[("joins-per-minute", "0"), ("log", "warn")]).await?;
-        let figures = run(&server, carrier, SCENARIO).await?;
-        rows.extend(table(carrier, figures));
+    let selection = Selection::read(std::env::args().skip(1))?;
+    say(&title());
+    let mut one_relay = HashMap::new();
+    for scenario in selection.scenarios {
+        for &transport in &selection.transports {
+            let (name, carrier) = (scenario.name(), transport.as_str());
+            let measured = measure(scenario, transport, selection.measured).await?;
+            say(&line(name, carrier, &measured));
+            let mut figures = rows(name, carrier, &measured.relay, Some(&measured.floor));
+            match scenario {
+                Scenario::Stage100 => {
+                    one_relay.insert(carrier, measured.relay.cpu_us_per_packet());
+                }
+                Scenario::TwoRelays => {
+                    figures.extend(beside_one(
+                        carrier,
+                        &measured,
+                        one_relay.get(carrier).copied().flatten(),
+                    ));
+                }
+                _ => {}
+            }
+            merge(Path::new("bench-results/relay.json"), &figures)?;
+        }
     }
-    print(&rows);
-    write(Path::new("bench-results/relay.json"), &rows)
+    Ok(())
 }
 
-fn table(carrier: TransportKind, figures: Figures) -> Vec<Row> {
-    let row = |metric, value, unit| Row::new(NAME, carrier.as_str(), metric, value, unit);
-    let (cpu, p99) = reference(carrier);
-    let milliseconds = |delay: Duration| delay.as_secs_f64() * 1e3;
-    let delivered = figures.delivered as f64;
-    vec![
-        row("delivered_pct", 100.0 * delivered / figures.expected as f64, "%"),
-        row("delivered_packets", delivered, ""),
-        row(
-            "cpu_us_per_packet",
-            figures.cpu.as_secs_f64() * 1e6 / delivered,
-            "us",
-        )
-        .against(PEER, cpu),
-        row("latency_p50_ms", milliseconds(figures.delay[0]), "ms"),
-        row("latency_p95_ms", milliseconds(figures.delay[1]), "ms"),
-        row("latency_p99_ms", milliseconds(figures.delay[2]), "ms").against(PEER, p99),
-    ]
+/// Two relays beside one under the same load, when that was measured in this run.
+fn beside_one(carrier: &str, measured: &Measured, one_relay: Option<f64>) -> Option<Row> {
+    let two = measured.relay.cpu_us_per_packet()?;
+    let row = Row::new(
+        Scenario::TwoRelays.name(),
+        carrier,
+        "cpu_us_per_packet",
+        two,
+        "us",
+    );
+    let row = row.against("stage-100 on one relay", one_relay?);
+    say(&format!(
+        "    with one relay {:.2} us, ratio {:.2}",
+        one_relay?,
+        row.ratio.unwrap_or(0.0)
+    ));
+    Some(row)
+}
+
+impl Selection {
+    fn read(arguments: impl Iterator<Item = String>) -> anyhow::Result<Self> {
+        let mut selection = Self {
+            scenarios: Vec::new(),
+            transports: Vec::new(),
+            measured: MEASURED,
+        };
+        for argument in arguments {
+            let scenario = Scenario::ALL
+                .into_iter()
+                .find(|scenario| scenario.name() == argument);
+            let transport = TRANSPORTS
+                .into_iter()
+                .find(|transport| transport.as_str() == argument);
+            let seconds = argument.strip_prefix("seconds=").map(str::parse);
+            match (scenario, transport, seconds) {
+                (Some(scenario), _, _) => selection.scenarios.push(scenario),
+                (_, Some(transport), _) => selection.transports.push(transport),
+                (_, _, Some(Ok(seconds))) => selection.measured = Duration::from_secs(seconds),
+                _ => bail!("unknown argument '{argument}'; there are {}", known()),
+            }
+        }
+        if selection.scenarios.is_empty() {
+            selection.scenarios = Scenario::ALL.into();
+        }
+        if selection.transports.is_empty() {
+            selection.transports = TRANSPORTS.into();
+        }
+        Ok(selection)
+    }
+}
+
+fn known() -> String {
+    let scenarios = Scenario::ALL.iter().map(|scenario| scenario.name());
+    let transports = TRANSPORTS.iter().map(|transport| transport.as_str());
+    let names: Vec<&str> = scenarios.chain(transports).chain(["seconds=10"]).collect();
+    names.join(", ")
+}
+
+#[expect(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
+fn say(text: &str) {
+    println!("{text}");
 }

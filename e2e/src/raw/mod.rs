@@ -3,8 +3,6 @@
 mod websocket;
 mod webtransport;
 
-pub(crate) use webtransport::client_endpoint;
-
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};

@@ -33,7 +33,7 @@ impl fmt::Debug for Sender {
 }
 
 /// A client's end for these certificates.
-pub(crate) fn client_endpoint(relay: &RelayEndpoint) -> anyhow::Result<Endpoint<Client>> {
+fn client_endpoint(relay: &RelayEndpoint) -> anyhow::Result<Endpoint<Client>> {
     let hashes = relay
         .certificate_hashes
         .iter()

@@ -1,0 +1,156 @@
+//! Servers under a load, and the floor under the same one.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tempfile::TempDir;
+use tokio::sync::watch;
+use videocall_load::{Door, Figures, Load, Pace, Progress, Transport, run};
+use videocall_types::api::{RelayEndpoint, TransportKind};
+
+use super::Scenario;
+use crate::{ActixApi, Nats, Process, Server, VideocallServer, WebTransportServer, free_port, program};
+
+/// Connections have found their pace by then.
+const WARM_UP: Duration = Duration::from_secs(3);
+
+/// One machine joins for all; what is logged is not what is measured.
+const FLAGS: &[(&str, &str)] = &[("joins-per-minute", "0"), ("log", "warn")];
+
+/// A load's figures, with a relay and without.
+#[derive(Debug)]
+pub struct Measured {
+    /// Of the relay.
+    pub relay: Figures,
+    /// Of the process that only writes.
+    pub floor: Figures,
+}
+
+/// Measures a scenario and its floor, one after the other.
+///
+/// # Errors
+/// When a process does not come up or nobody gets in.
+pub async fn measure(
+    scenario: Scenario,
+    transport: Transport,
+    measured: Duration,
+) -> anyhow::Result<Measured> {
+    let load = scenario.load(transport);
+    let pace = Pace {
+        ramp_per_second: 0.0,
+        warm_up: WARM_UP,
+        measured,
+        stay: Duration::ZERO,
+    };
+    let servers = Servers::start(scenario, transport).await?;
+    let door = Door::Meetings {
+        servers: servers.urls.clone(),
+        prefix: "bench".to_owned(),
+        spread: scenario == Scenario::TwoRelays,
+    };
+    let relay = run(&load, &pace, door, &servers.processes()?, unheard()).await?;
+    drop(servers);
+    let floor = Floor::start(&load).await?;
+    let door = Door::Bare(floor.addresses.clone());
+    let floor = run(&load, &pace, door, &[floor.process.id()], unheard()).await?;
+    Ok(Measured { relay, floor })
+}
+
+fn unheard() -> watch::Sender<Progress> {
+    watch::channel(Progress::default()).0
+}
+
+/// The processes of a scenario. A scenario has its own, so that none inherits another's memory and
+/// connections.
+struct Servers {
+    /// Where to join.
+    urls: Vec<String>,
+    relays: Vec<Server>,
+    nats: Option<Nats>,
+}
+
+impl Servers {
+    async fn start(scenario: Scenario, transport: Transport) -> anyhow::Result<Self> {
+        if scenario != Scenario::TwoRelays {
+            let server = VideocallServer::start_with(FLAGS).await?;
+            return Ok(Self {
+                urls: vec![server.url.clone()],
+                relays: vec![server],
+                nats: None,
+            });
+        }
+        let nats = Nats::start().await?;
+        let mut relays = vec![ActixApi::start_with(&nats, FLAGS).await?];
+        if transport == Transport::WebSocket {
+            relays.push(ActixApi::start_with(&nats, FLAGS).await?);
+        }
+        // Tickets are given by the first kind alone.
+        let urls = relays.iter().map(|relay| relay.url.clone()).collect();
+        let others = match transport {
+            Transport::WebSocket => 0,
+            Transport::Mixed => 1,
+            Transport::WebTransport => 2,
+        };
+        for _ in 0..others {
+            relays.push(WebTransportServer::start_with(&nats, &FLAGS[1..]).await?);
+        }
+        Ok(Self {
+            urls,
+            relays,
+            nats: Some(nats),
+        })
+    }
+
+    /// Everything that takes part in passing packets on.
+    fn processes(&self) -> anyhow::Result<Vec<u32>> {
+        let relays = self.relays.iter().map(Server::process);
+        let nats = self.nats.iter().map(Nats::process);
+        let running = relays.chain(nats).map(|process| process.map(Process::id));
+        running.collect::<Option<_>>().context("a server does not run")
+    }
+}
+
+struct Floor {
+    process: Process,
+    addresses: Vec<RelayEndpoint>,
+    _folder: TempDir,
+}
+
+impl Floor {
+    async fn start(load: &Load) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let hash_file = folder.path().join("hash");
+        let (tcp, udp) = (free_port()?, free_port()?);
+        let arguments = [
+            serde_json::to_string(load)?,
+            tcp.to_string(),
+            udp.to_string(),
+            hash_file.display().to_string(),
+        ];
+        let mut process = Process::start(folder.path(), &program("bench_floor")?, arguments, &[])?;
+        let written = || async { std::fs::read_to_string(&hash_file).is_ok_and(|hash| hash.len() == 64) };
+        process.ready(written).await?;
+        let address = |transport, url, certificate_hashes| RelayEndpoint {
+            transport,
+            url,
+            certificate_hashes,
+        };
+        let addresses = vec![
+            address(
+                TransportKind::WebSocket,
+                format!("ws://127.0.0.1:{tcp}/"),
+                Vec::new(),
+            ),
+            address(
+                TransportKind::WebTransport,
+                format!("https://127.0.0.1:{udp}/"),
+                vec![std::fs::read_to_string(&hash_file)?],
+            ),
+        ];
+        Ok(Self {
+            process,
+            addresses,
+            _folder: folder,
+        })
+    }
+}
