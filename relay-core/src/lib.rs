@@ -9,17 +9,24 @@
 //! [`Meeting::poll_outgoing`]. It takes no lock that two senders or two meetings share for longer
 //! than a push onto one receiver's queue.
 
+mod budget;
 mod class_set;
+mod downlink;
 mod meeting;
 mod member;
 mod outbox;
+mod pressure;
 mod rate;
 mod settings;
+mod speakers;
 pub mod subject;
+mod subscription;
 mod track;
 
+pub use budget::QueueBudget;
 pub use class_set::ClassSet;
 pub use meeting::{BusMessage, Departure, JoinRequest, Meeting, MeetingStats};
 pub use member::Member;
 pub use outbox::{DropCause, Outbox, OutboxStats, Outgoing};
+pub use pressure::Pressure;
 pub use settings::{MeetingSettings, OutboxLimits};

@@ -5,31 +5,44 @@
 //! replaces.
 
 mod bus;
+mod choice;
 mod control;
+mod interest;
 mod join;
 mod media;
+mod revoke;
+mod roster;
+mod speech;
 mod timer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use videocall_types::{
-    Closing, Hello, Interest, MeetingId, Participant, RelayId, RelayInterest, ServerMessage, SessionId,
-    Timestamp, TrackInfo, TrackRef, UserName,
+    Closing, Hello, MeetingId, Participant, RelayId, RelayInterest, ServerMessage, SessionId, Timestamp,
+    TrackRef, UserName,
 };
 
+use crate::downlink::Restriction;
 use crate::member::Member;
 use crate::outbox::{Outbox, OutboxStats};
-use crate::settings::{MeetingSettings, OutboxLimits};
+use crate::settings::MeetingSettings;
+use crate::speakers::Selection;
 use crate::subject::MeetingSubjects;
+use crate::subscription::Subscription;
 use crate::track::Track;
 
 pub use bus::BusMessage;
+
+use bus::BusInterest;
+use choice::Choice;
+use interest::Told;
+use roster::News;
 
 /// What somebody brings who wants to join; identity comes from the verified token.
 #[derive(Clone, Debug)]
@@ -62,6 +75,30 @@ pub struct MeetingStats {
     pub outboxes: OutboxStats,
     /// What went to other relays.
     pub bus: OutboxStats,
+    /// Bytes that wait for members.
+    pub queued_bytes: usize,
+    /// Members for whom something is left out at present, because their path does not carry it.
+    pub restricted_members: usize,
+    /// Keyframes that senders here were asked for.
+    pub keyframe_requests: u64,
+    /// Changes of a receiver from one spatial layer to another.
+    pub layer_switches: u64,
+    /// Changes of who speaks, or of their order.
+    pub speaker_changes: u64,
+}
+
+/// What is counted on the media path.
+#[derive(Debug, Default)]
+struct Counters {
+    keyframe_requests: AtomicU64,
+    layer_switches: AtomicU64,
+    speaker_changes: AtomicU64,
+}
+
+impl Counters {
+    fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// A meeting as one relay holds it.
@@ -71,12 +108,18 @@ pub struct Meeting {
     settings: Arc<MeetingSettings>,
     subjects: MeetingSubjects,
     state: Mutex<State>,
-    /// Members that receive every track.
-    everything: ArcSwap<Vec<Arc<Member>>>,
+    /// Members that hear the active speakers.
+    audience: ArcSwap<Vec<Arc<Member>>>,
     /// Every track, local and remote, for frames that come over the bus.
     tracks: ArcSwap<BTreeMap<TrackRef, Arc<Track>>>,
+    /// The microphones that are forwarded.
+    selection: Selection,
     bus_outbox: Outbox,
-    wants_bus_media: AtomicBool,
+    /// Some other relay wants the active speakers.
+    bus_hears_speakers: AtomicBool,
+    /// What to subscribe to on the bus.
+    bus_subjects: ArcSwap<BTreeSet<String>>,
+    counters: Counters,
 }
 
 /// What the control lock guards. Ordered maps, so that a seed of the simulator gives one run.
@@ -87,7 +130,12 @@ struct State {
     rng: StdRng,
     /// Counts this relay's changes, for other relays to notice a gap.
     version: u64,
-    interest: RelayInterest,
+    interest: BusInterest,
+    /// What senders here were told to send.
+    told: BTreeMap<TrackRef, Told>,
+    news: News,
+    /// When layers are next looked at without a reason.
+    review_at: Timestamp,
     bus_reachable: bool,
     heartbeat_at: Timestamp,
     /// Other relays were asked for their state at this time.
@@ -101,7 +149,10 @@ struct State {
 struct LocalMember {
     member: Arc<Member>,
     participant: Participant,
-    interest: Interest,
+    choice: Choice,
+    subscriptions: BTreeMap<TrackRef, Arc<Subscription>>,
+    /// The number of the last news that this member was told.
+    news_seen: u64,
     /// The connection is lost and the session is kept until then.
     lost_until: Option<Timestamp>,
 }
@@ -114,6 +165,12 @@ struct RemoteRelay {
     heard_at: Timestamp,
 }
 
+impl LocalMember {
+    const fn is_connected(&self) -> bool {
+        self.lost_until.is_none()
+    }
+}
+
 impl Meeting {
     /// An empty meeting. The seed makes session ids: random in production, fixed in simulations.
     pub fn new(id: MeetingId, settings: Arc<MeetingSettings>, seed: u64, now: Timestamp) -> Arc<Self> {
@@ -122,29 +179,28 @@ impl Meeting {
             relays: BTreeMap::new(),
             rng: StdRng::seed_from_u64(seed),
             version: 0,
-            interest: RelayInterest::default(),
+            interest: BusInterest::default(),
+            told: BTreeMap::new(),
+            news: News::default(),
+            review_at: now,
             bus_reachable: settings.bus,
             heartbeat_at: now,
             asked_at: None,
             draining: None,
             departed: OutboxStats::default(),
         };
-        let bus_limits = OutboxLimits {
-            // Other relays' members are many; a stalled bus is reported, never closed.
-            audio_bytes: settings.outbox.audio_bytes * 8,
-            video_bytes: settings.outbox.video_bytes * 8,
-            stall: std::time::Duration::MAX,
-            ..settings.outbox
-        };
         let meeting = Self {
             subjects: MeetingSubjects::new(&id),
             id,
+            selection: Selection::new(settings.max_speakers),
+            bus_outbox: Outbox::for_bus(&settings, now),
             settings,
             state: Mutex::new(state),
-            everything: ArcSwap::default(),
+            audience: ArcSwap::default(),
             tracks: ArcSwap::default(),
-            bus_outbox: Outbox::new(bus_limits, now),
-            wants_bus_media: AtomicBool::new(false),
+            bus_hears_speakers: AtomicBool::new(false),
+            bus_subjects: ArcSwap::default(),
+            counters: Counters::default(),
         };
         meeting.greet_other_relays(&mut meeting.state.lock(), now);
         Arc::new(meeting)
@@ -170,23 +226,29 @@ impl Meeting {
         self.state.lock().connected().count()
     }
 
-    /// Whether somebody here receives media of other relays.
-    pub fn wants_bus_media(&self) -> bool {
-        self.wants_bus_media.load(Ordering::Relaxed)
+    /// The subjects, some with wildcards, of the media that members here receive from other relays.
+    pub fn bus_subjects(&self) -> Arc<BTreeSet<String>> {
+        self.bus_subjects.load_full()
     }
 
     /// Figures for metrics.
     pub fn stats(&self) -> MeetingStats {
         let state = self.state.lock();
-        let mut outboxes = state.departed;
-        for local in state.connected() {
-            outboxes.add(&local.member.outbox.stats());
-        }
-        MeetingStats {
-            members: state.connected().count(),
-            outboxes,
+        let mut stats = MeetingStats {
+            outboxes: state.departed,
             bus: self.bus_outbox.stats(),
+            keyframe_requests: self.counters.keyframe_requests.load(Ordering::Relaxed),
+            layer_switches: self.counters.layer_switches.load(Ordering::Relaxed),
+            speaker_changes: self.counters.speaker_changes.load(Ordering::Relaxed),
+            ..MeetingStats::default()
+        };
+        for LocalMember { member, .. } in state.connected() {
+            stats.members += 1;
+            stats.outboxes.add(&member.outbox.stats());
+            stats.queued_bytes += member.outbox.queued_bytes();
+            stats.restricted_members += usize::from(member.outbox.restriction() != Restriction::NONE);
         }
+        stats
     }
 
     /// Tells every connected member that the relay stops soon and lets nobody join any more.
@@ -217,93 +279,18 @@ impl Meeting {
         let pushed = member.outbox.push_control(packet, now);
         self.close_when_stalled(member, pushed, now);
     }
-
-    /// Replaces the snapshots of who receives what. Called after every change of membership,
-    /// interest or tracks, under the control lock.
-    fn publish_snapshots(&self, state: &mut State, now: Timestamp) {
-        let everything = state
-            .connected()
-            .filter(|local| local.interest == Interest::Everything)
-            .map(|local| local.member.clone())
-            .collect();
-        self.everything.store(Arc::new(everything));
-
-        let mut by_track: BTreeMap<TrackRef, Vec<Arc<Member>>> = BTreeMap::new();
-        for local in state.connected() {
-            if let Interest::Chosen { tracks: wishes, .. } = &local.interest {
-                for wish in wishes {
-                    if wish.track.session != local.member.session() {
-                        by_track.entry(wish.track).or_default().push(local.member.clone());
-                    }
-                }
-            }
-        }
-        for (id, track) in self.tracks.load().iter() {
-            let subscribers = by_track.remove(id).unwrap_or_default();
-            if !(subscribers.is_empty() && track.subscribers.load().is_empty()) {
-                track.subscribers.store(Arc::new(subscribers));
-            }
-            self.set_wanted_by_bus(track, state.is_wanted_elsewhere(*id), now);
-        }
-        self.publish_interest(state, now);
-    }
-
-    /// Brings the set of track objects in line with what participants publish.
-    fn sync_tracks(&self, state: &State) {
-        let old = self.tracks.load_full();
-        let mut tracks = BTreeMap::new();
-        for (session, info) in state.published() {
-            let id = TrackRef {
-                session,
-                track: info.track,
-            };
-            let track = match old.get(&id) {
-                Some(track) if track.kind == info.kind => track.clone(),
-                _ => Track::new(id, info.kind, info.muted),
-            };
-            track.set_muted(info.muted);
-            tracks.insert(id, track);
-        }
-        let mut ended = Vec::new();
-        for (id, track) in old.iter().filter(|(id, _)| !tracks.contains_key(id)) {
-            // Members hold tracks and tracks hold members; here the circle is cut.
-            track.subscribers.store(Arc::default());
-            ended.push(*id);
-        }
-        for local in state.connected() {
-            ended.iter().for_each(|id| local.member.outbox.forget(*id));
-            let own = local.participant.tracks.iter().filter_map(|info| {
-                let session = local.member.session();
-                tracks
-                    .get(&TrackRef {
-                        session,
-                        track: info.track,
-                    })
-                    .cloned()
-            });
-            let own: Vec<_> = own.collect();
-            own.iter().for_each(|track| track.set_publisher(&local.member));
-            let current = local.member.tracks.load();
-            let same = current.len() == own.len() && current.iter().zip(&own).all(|(a, b)| Arc::ptr_eq(a, b));
-            if !same {
-                local.member.tracks.store(Arc::new(own));
-            }
-        }
-        ended.iter().for_each(|id| self.bus_outbox.forget(*id));
-        self.tracks.store(Arc::new(tracks));
-    }
 }
 
 impl State {
     fn connected(&self) -> impl Iterator<Item = &LocalMember> {
-        self.members.values().filter(|local| local.lost_until.is_none())
+        self.members.values().filter(|local| local.is_connected())
     }
 
     /// The local member of this very connection, unless another has taken its place.
     fn current(&mut self, member: &Member) -> Option<&mut LocalMember> {
         self.members
             .get_mut(&member.session())
-            .filter(|local| std::ptr::eq(&*local.member, member) && local.lost_until.is_none())
+            .filter(|local| std::ptr::eq(&*local.member, member) && local.is_connected())
     }
 
     /// Whoever holds this session by the latest claim, here or on another relay.
@@ -319,6 +306,12 @@ impl State {
             .max_by_key(|participant| participant.established_at_ms)
     }
 
+    /// The sessions as they are now, to be compared with after a change.
+    fn describe(&self, sessions: &[SessionId]) -> Vec<roster::Before> {
+        let describe = |session: &SessionId| (*session, self.participant(*session).cloned());
+        sessions.iter().map(describe).collect()
+    }
+
     /// Everybody in the meeting, each session once.
     fn participants(&self) -> Vec<&Participant> {
         let local = self.members.keys();
@@ -330,19 +323,6 @@ impl State {
             .into_iter()
             .filter_map(|session| self.participant(session))
             .collect()
-    }
-
-    fn published(&self) -> impl Iterator<Item = (SessionId, &TrackInfo)> {
-        self.participants()
-            .into_iter()
-            .flat_map(|participant| participant.tracks.iter().map(|info| (participant.session, info)))
-    }
-
-    fn is_wanted_elsewhere(&self, id: TrackRef) -> bool {
-        self.members.contains_key(&id.session)
-            && self.relays.values().any(|relay| {
-                relay.interest.speakers || relay.interest.tracks.iter().any(|wish| wish.track == id)
-            })
     }
 }
 

@@ -6,7 +6,9 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use videocall_types::{Closing, SessionId, Timestamp};
 
+use crate::downlink::Restriction;
 use crate::outbox::Outbox;
+use crate::pressure::Pressure;
 use crate::rate::RateLimiter;
 use crate::settings::MeetingSettings;
 use crate::track::Track;
@@ -20,16 +22,18 @@ pub struct Member {
     pub(crate) tracks: ArcSwap<Vec<Arc<Track>>>,
     pub(crate) upload: Mutex<RateLimiter>,
     closing: Mutex<Option<Closing>>,
+    pressure: Arc<Pressure>,
 }
 
 impl Member {
     pub(crate) fn new(session: SessionId, settings: &MeetingSettings, now: Timestamp) -> Arc<Self> {
         Arc::new(Self {
             session,
-            outbox: Outbox::new(settings.outbox, now),
+            outbox: Outbox::new(settings, now),
             tracks: ArcSwap::default(),
             upload: Mutex::new(RateLimiter::new(settings.limits.max_upload_bps, now)),
             closing: Mutex::new(None),
+            pressure: settings.pressure.clone(),
         })
     }
 
@@ -46,6 +50,12 @@ impl Member {
     /// What waits for this member.
     pub fn outbox(&self) -> &Outbox {
         &self.outbox
+    }
+
+    /// What is left out for this member at present: what its path does not carry, and what the relay
+    /// does not manage.
+    pub(crate) fn restriction(&self) -> Restriction {
+        self.outbox.restriction().max(self.pressure.restriction())
     }
 
     /// Ends the connection with this; the first reason counts.

@@ -9,6 +9,7 @@
 //! Sockets, streams and the writing tasks are left to the relays' adapters.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 
 use atomic_waker::AtomicWaker;
@@ -19,6 +20,10 @@ use videocall_types::{
     TrackRef,
 };
 
+use crate::budget::Share;
+use crate::downlink::{Downlink, Restriction};
+use crate::rate::RateLimiter;
+use crate::settings::MeetingSettings;
 use crate::{ClassSet, OutboxLimits};
 
 const CONTROL: usize = 0;
@@ -35,6 +40,8 @@ pub struct Outgoing {
     pub class: MediaClass,
     /// Which layer it belongs to; `None` for control.
     pub layer: Option<LayerId>,
+    /// Its temporal layer; 0 for everything but video.
+    pub temporal: u8,
     /// A decoder can start here.
     pub keyframe: bool,
     /// When it was put into the outbox.
@@ -52,11 +59,22 @@ pub enum DropCause {
     Undecodable,
     /// A later frame of its layer has left before it.
     Late,
+    /// The receiver is sent as many bits per second as one may be.
+    Rate,
+    /// All receivers of the relay together have as much waiting as they may.
+    Memory,
 }
 
 impl DropCause {
     /// Every cause.
-    pub const ALL: [Self; 4] = [Self::Overflow, Self::Stale, Self::Undecodable, Self::Late];
+    pub const ALL: [Self; 6] = [
+        Self::Overflow,
+        Self::Stale,
+        Self::Undecodable,
+        Self::Late,
+        Self::Rate,
+        Self::Memory,
+    ];
 
     /// The word for metrics.
     pub const fn as_str(self) -> &'static str {
@@ -65,6 +83,8 @@ impl DropCause {
             Self::Stale => "stale",
             Self::Undecodable => "undecodable",
             Self::Late => "late",
+            Self::Rate => "rate",
+            Self::Memory => "memory",
         }
     }
 }
@@ -78,7 +98,7 @@ pub struct OutboxStats {
     /// Bytes that left.
     pub sent_bytes: [u64; 4],
     /// Packets dropped, by class and cause.
-    pub dropped: [[u64; 4]; 4],
+    pub dropped: [[u64; 6]; 4],
 }
 
 impl OutboxStats {
@@ -87,7 +107,7 @@ impl OutboxStats {
         for class in 0..4 {
             self.sent_packets[class] += other.sent_packets[class];
             self.sent_bytes[class] += other.sent_bytes[class];
-            for cause in 0..4 {
+            for cause in 0..DropCause::ALL.len() {
                 self.dropped[class][cause] += other.dropped[class][cause];
             }
         }
@@ -110,7 +130,6 @@ struct Item {
     outgoing: Outgoing,
     sequence: u64,
     reference_distance: u32,
-    temporal: u8,
 }
 
 impl Item {
@@ -120,12 +139,12 @@ impl Item {
                 packet,
                 class: MediaClass::Control,
                 layer: None,
+                temporal: 0,
                 keyframe: false,
                 queued_at: now,
             },
             sequence: 0,
             reference_distance: 0,
-            temporal: 0,
         }
     }
 }
@@ -135,6 +154,8 @@ impl Item {
 pub struct Outbox {
     inner: Mutex<Inner>,
     wakers: [AtomicWaker; QUEUES],
+    /// What the path does not carry, for the media path to read without the lock.
+    restriction: AtomicU8,
 }
 
 #[derive(Debug)]
@@ -145,6 +166,10 @@ struct Inner {
     trackers: HashMap<LayerId, DependencyTracker>,
     /// Layers of which a frame was discarded for want of a reference; few, so a list.
     stuck: Vec<LayerId>,
+    downlink: Downlink,
+    /// What the receiver may be sent; `None` for no bound.
+    rate: Option<RateLimiter>,
+    share: Share,
     /// When something last left, or nothing was waiting.
     moved_at: Timestamp,
     closed: bool,
@@ -152,9 +177,37 @@ struct Inner {
 }
 
 impl Outbox {
-    pub(crate) fn new(limits: OutboxLimits, now: Timestamp) -> Self {
+    /// What waits for a member.
+    pub(crate) fn new(settings: &MeetingSettings, now: Timestamp) -> Self {
+        let rate = settings.max_download_bps;
+        let rate = (rate > 0).then(|| RateLimiter::new(rate, now));
+        Self::with_limits(settings.outbox, rate, settings, now)
+    }
+
+    /// What waits for the bus: room for many members' worth, and no bound on the rate.
+    pub(crate) fn for_bus(settings: &MeetingSettings, now: Timestamp) -> Self {
+        let limits = OutboxLimits {
+            audio_bytes: settings.outbox.audio_bytes * 8,
+            video_bytes: settings.outbox.video_bytes * 8,
+            // A stalled bus is reported, never closed.
+            stall: std::time::Duration::MAX,
+            ..settings.outbox
+        };
+        Self::with_limits(limits, None, settings, now)
+    }
+
+    fn with_limits(
+        limits: OutboxLimits,
+        rate: Option<RateLimiter>,
+        settings: &MeetingSettings,
+        now: Timestamp,
+    ) -> Self {
         Self {
+            restriction: AtomicU8::new(Restriction::NONE.to_bits()),
             inner: Mutex::new(Inner {
+                downlink: Downlink::new(now),
+                rate,
+                share: Share::new(settings.queues.clone()),
                 limits,
                 queues: Default::default(),
                 bytes: [0; QUEUES],
@@ -180,19 +233,24 @@ impl Outbox {
                 packet: packet.clone(),
                 class: header.class(),
                 layer: Some(header.layer()),
+                temporal: header.temporal,
                 keyframe: header.keyframe,
                 queued_at: now,
             },
             sequence: header.sequence,
             reference_distance: header.reference_distance,
-            temporal: header.temporal,
         };
         self.push(item, now)
     }
 
     fn push(&self, item: Item, now: Timestamp) -> Pushed {
         let queue = ClassSet::queue_of(item.outgoing.class);
-        let pushed = self.inner.lock().push(queue, item, now);
+        let pushed = {
+            let mut inner = self.inner.lock();
+            let pushed = inner.push(queue, item, now);
+            self.note_restriction(&inner);
+            pushed
+        };
         if pushed == Pushed::Queued {
             self.wakers[queue].wake();
         }
@@ -242,7 +300,7 @@ impl Outbox {
         now: Timestamp,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Outgoing>> {
-        let first = self.inner.lock().pop(classes, now);
+        let first = self.pop(classes, now);
         if first.is_ready() {
             return first;
         }
@@ -252,7 +310,31 @@ impl Outbox {
             }
         }
         // Something may have been pushed before the wakers were there.
-        self.inner.lock().pop(classes, now)
+        self.pop(classes, now)
+    }
+
+    fn pop(&self, classes: ClassSet, now: Timestamp) -> Poll<Option<Outgoing>> {
+        let mut inner = self.inner.lock();
+        let popped = inner.pop(classes, now);
+        self.note_restriction(&inner);
+        popped
+    }
+
+    fn note_restriction(&self, inner: &Inner) {
+        let bits = inner.downlink.restriction().to_bits();
+        if self.restriction.load(Ordering::Relaxed) != bits {
+            self.restriction.store(bits, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes an estimate of what the path to the receiver carries, bits per second.
+    pub fn set_path_rate(&self, bits_per_second: u64) {
+        self.inner.lock().downlink.set_rate(bits_per_second);
+    }
+
+    /// What the receiver's path does not carry at present.
+    pub(crate) fn restriction(&self) -> Restriction {
+        Restriction::from_bits(self.restriction.load(Ordering::Relaxed))
     }
 
     /// Layers that cannot go on without a keyframe, since this was last asked.
@@ -263,8 +345,14 @@ impl Outbox {
     /// Forgets a track that has ended: nothing of it leaves any more, and memory does not grow with
     /// the tracks ever seen.
     pub(crate) fn forget(&self, track: TrackRef) {
+        self.purge(track);
         let mut inner = self.inner.lock();
         inner.trackers.retain(|layer, _| layer.track != track);
+    }
+
+    /// Lets go of what waits of a track that is not wanted any more.
+    pub(crate) fn purge(&self, track: TrackRef) {
+        let mut inner = self.inner.lock();
         for queue in [AUDIO, VIDEO] {
             let ended = |item: &Item| item.outgoing.layer.is_some_and(|layer| layer.track == track);
             inner.queues[queue].retain(|item| !ended(item));
@@ -273,6 +361,7 @@ impl Outbox {
                 .map(|item| item.outgoing.packet.len())
                 .sum();
         }
+        inner.settle_share();
     }
 
     /// What went through so far.
@@ -301,13 +390,48 @@ impl Inner {
             self.count_drop(&item, DropCause::Overflow);
             return Pushed::Stalled;
         }
+        if !self.affords(&item, length, now) {
+            self.count_drop(&item, DropCause::Rate);
+            self.downlink.dropped(now, now);
+            return Pushed::Queued;
+        }
         self.enqueue(queue, item);
         match queue {
             AUDIO => self.shrink_audio(),
-            VIDEO => self.shrink_video(),
+            VIDEO => {
+                self.shrink_video(self.limits.video_bytes, DropCause::Overflow, now);
+                // Nobody may be reading; then nothing else says how long it waits.
+                if let Some(oldest) = self.queues[VIDEO].front() {
+                    self.downlink.video(oldest.outgoing.queued_at, now);
+                }
+            }
             _ => {}
         }
+        if !self.settle_share() {
+            let others = self.bytes[CONTROL] + self.bytes[AUDIO];
+            let allowed = self.share.allowed().saturating_sub(others);
+            self.shrink_video(allowed, DropCause::Memory, now);
+        }
         Pushed::Queued
+    }
+
+    /// Whether the receiver may be sent this now. Pictures are left out when not; everything else
+    /// goes in any case, and counts.
+    fn affords(&mut self, item: &Item, length: usize, now: Timestamp) -> bool {
+        let Some(rate) = &mut self.rate else {
+            return true;
+        };
+        let enough = rate.take(length, now);
+        enough
+            || !matches!(
+                item.outgoing.class,
+                MediaClass::VideoBase | MediaClass::VideoEnhancement
+            )
+    }
+
+    /// Brings this outbox's share of the relay's memory in line with what waits.
+    fn settle_share(&mut self) -> bool {
+        self.share.hold(self.bytes.iter().sum())
     }
 
     fn enqueue(&mut self, queue: usize, item: Item) {
@@ -318,37 +442,36 @@ impl Inner {
     fn clear(&mut self, queue: usize) {
         self.queues[queue].clear();
         self.bytes[queue] = 0;
+        self.settle_share();
     }
 
     fn shrink_audio(&mut self) {
         while self.bytes[AUDIO] > self.limits.audio_bytes {
-            self.drop_front(AUDIO, DropCause::Overflow);
+            self.drop_at(AUDIO, 0, DropCause::Overflow);
         }
     }
 
     /// Enhancement first, the highest temporal layer of the largest picture before all; then from
     /// the old end. The newest frame stays in any case.
-    fn shrink_video(&mut self) {
-        while self.bytes[VIDEO] > self.limits.video_bytes && self.queues[VIDEO].len() > 1 {
+    fn shrink_video(&mut self, most: usize, cause: DropCause, now: Timestamp) {
+        while self.bytes[VIDEO] > most && self.queues[VIDEO].len() > 1 {
             let older = self.queues[VIDEO].len() - 1;
             let least = self.queues[VIDEO]
                 .iter()
                 .take(older)
                 .enumerate()
-                .filter(|(_, item)| item.temporal > 0)
+                .filter(|(_, item)| item.outgoing.temporal > 0)
                 .max_by_key(|(_, item)| {
                     (
                         item.outgoing.layer.map_or(0, |layer| layer.spatial),
-                        item.temporal,
+                        item.outgoing.temporal,
                     )
                 })
                 .map_or(0, |(index, _)| index);
-            self.drop_at(VIDEO, least, DropCause::Overflow);
+            let queued_at = self.queues[VIDEO].get(least).map(|item| item.outgoing.queued_at);
+            self.downlink.dropped(queued_at.unwrap_or(now), now);
+            self.drop_at(VIDEO, least, cause);
         }
-    }
-
-    fn drop_front(&mut self, queue: usize, cause: DropCause) {
-        self.drop_at(queue, 0, cause);
     }
 
     fn drop_at(&mut self, queue: usize, index: usize, cause: DropCause) {
@@ -371,8 +494,18 @@ impl Inner {
                 self.bytes[queue] -= item.outgoing.packet.len();
                 self.moved_at = now;
                 match self.refuse(&item, now) {
-                    Some(cause) => self.count_drop(&item, cause),
+                    Some(cause) => {
+                        if cause == DropCause::Stale && queue == VIDEO {
+                            self.downlink.dropped(item.outgoing.queued_at, now);
+                        }
+                        self.count_drop(&item, cause);
+                    }
                     None => {
+                        match queue {
+                            VIDEO => self.downlink.video(item.outgoing.queued_at, now),
+                            _ => self.downlink.moved(now),
+                        }
+                        self.settle_share();
                         let class = item.outgoing.class.index();
                         self.stats.sent_packets[class] += 1;
                         self.stats.sent_bytes[class] += item.outgoing.packet.len() as u64;
@@ -400,12 +533,13 @@ impl Inner {
             return Some(DropCause::Late);
         }
         if !tracker.is_decodable(item.sequence, item.outgoing.keyframe, item.reference_distance) {
-            if !self.stuck.contains(&layer) {
+            // What is left out of the higher temporal layers heals by itself with the next base frame.
+            if item.outgoing.temporal == 0 && !self.stuck.contains(&layer) {
                 self.stuck.push(layer);
             }
             return Some(DropCause::Undecodable);
         }
-        let allowed = if item.temporal > 0 {
+        let allowed = if item.outgoing.temporal > 0 {
             self.limits.enhancement_age
         } else {
             self.limits.video_age

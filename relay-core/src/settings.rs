@@ -1,9 +1,12 @@
 //! What an operator may set of a meeting's rules.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use videocall_types::limits::MAX_SESSIONS_PER_MEETING;
+use videocall_types::limits::{MAX_DOWNLOAD_BPS, MAX_SESSIONS_PER_MEETING, MAX_SPEAKERS};
 use videocall_types::{RelayId, SessionLimits};
+
+use crate::{Pressure, QueueBudget};
 
 /// The rules of the meetings on one relay.
 #[derive(Clone, Debug)]
@@ -16,8 +19,16 @@ pub struct MeetingSettings {
     pub limits: SessionLimits,
     /// Sessions of one meeting on this relay.
     pub max_sessions: usize,
+    /// Microphones that are forwarded at a time, of those who speak.
+    pub max_speakers: usize,
     /// Bounds of what waits for one receiver.
     pub outbox: OutboxLimits,
+    /// What the relay leaves out for everybody at present.
+    pub pressure: Arc<Pressure>,
+    /// What may wait for all receivers of the relay together.
+    pub queues: Arc<QueueBudget>,
+    /// Bits per second that one receiver is sent at most; 0 for no bound.
+    pub max_download_bps: u64,
 }
 
 impl MeetingSettings {
@@ -28,7 +39,11 @@ impl MeetingSettings {
             bus: false,
             limits: SessionLimits::default(),
             max_sessions: MAX_SESSIONS_PER_MEETING,
+            max_speakers: MAX_SPEAKERS,
             outbox: OutboxLimits::default(),
+            pressure: Arc::default(),
+            queues: Arc::default(),
+            max_download_bps: MAX_DOWNLOAD_BPS,
         }
     }
 }

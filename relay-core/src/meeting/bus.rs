@@ -3,16 +3,19 @@
 //! Every relay publishes its own participants and interest: changes as they happen, the whole state
 //! when somebody asks, a heartbeat with the version in between. Whoever notices a gap asks.
 
-use std::sync::atomic::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use videocall_types::{
-    CloseCode, Closing, FrameHeader, Interest, MediaClass, Participant, RelayChange, RelayId, RelayInterest,
-    RelayMessage, RelayState, ServerMessage, SessionId, Timestamp, TrackInterest, TrackRef, is_frame,
+    CloseCode, Closing, FrameHeader, LayerId, MediaClass, RelayChange, RelayId, RelayInterest, RelayMessage,
+    RelayState, ServerMessage, SessionId, Timestamp, TrackInterest, TrackRef, is_frame,
 };
 
+use super::interest::{SHRINK_DELAY, bits};
+use super::roster::Before;
 use super::{Meeting, RemoteRelay, State};
 use crate::ClassSet;
 use crate::track::Track;
@@ -38,8 +41,9 @@ impl Meeting {
         self.unstick(&self.bus_outbox.take_stuck(), now);
         next.map(|next| {
             next.map(|outgoing| BusMessage {
-                subject: match &outgoing.layer {
-                    Some(layer) => self.subjects.media(layer),
+                subject: match outgoing.layer {
+                    Some(layer) if outgoing.class == MediaClass::Audio => self.subjects.audio(layer.track),
+                    Some(layer) => self.subjects.video(layer, outgoing.temporal),
                     None => self.subjects.control(),
                 },
                 packet: outgoing.packet,
@@ -102,6 +106,9 @@ impl Meeting {
                 self.publish_state(state, now);
             }
             RelayMessage::Goodbye(relay) => self.forget_relay(state, &relay, now),
+            RelayMessage::Speakers { relay, speakers } if relay != self.settings.relay => {
+                self.take_speakers(state, relay, speakers, now);
+            }
             RelayMessage::KeyframeRequest { track, spatial, .. }
                 if state.members.contains_key(&track.session) =>
             {
@@ -112,8 +119,7 @@ impl Meeting {
     }
 
     fn take_state(&self, state: &mut State, remote: RelayState, now: Timestamp) {
-        let participants: std::collections::BTreeMap<_, _> =
-            remote.participants.into_iter().map(|p| (p.session, p)).collect();
+        let participants: BTreeMap<_, _> = remote.participants.into_iter().map(|p| (p.session, p)).collect();
         let known = state.relays.get(&remote.relay);
         let mut sessions: Vec<SessionId> = participants.keys().copied().collect();
         sessions.extend(known.into_iter().flat_map(|relay| relay.participants.keys()));
@@ -125,7 +131,7 @@ impl Meeting {
             RemoteRelay {
                 version: remote.version,
                 participants,
-                interest: remote.interest,
+                interest: sorted(remote.interest),
                 heard_at: now,
             },
         );
@@ -162,7 +168,7 @@ impl Meeting {
                 RelayChange::Left(session) => {
                     known.participants.remove(&session);
                 }
-                RelayChange::Interest(interest) => known.interest = interest,
+                RelayChange::Interest(interest) => known.interest = sorted(interest),
             }
         }
         self.settle(state, before, now);
@@ -175,20 +181,21 @@ impl Meeting {
         let sessions: Vec<SessionId> = known.participants.keys().copied().collect();
         let before = state.describe(&sessions);
         state.relays.remove(relay);
+        self.selection.forget_relay(relay);
         self.settle(state, before, now);
     }
 
     /// After a change of what other relays hold: takes over sessions that went on elsewhere, renews
     /// the snapshots and tells local members.
-    fn settle(&self, state: &mut State, before: Vec<(SessionId, Option<Participant>)>, now: Timestamp) {
-        for (session, _) in &before {
+    fn settle(&self, state: &mut State, before: Vec<Before>, now: Timestamp) {
+        let sessions: Vec<_> = before.iter().map(|(session, _)| *session).collect();
+        for session in &sessions {
             self.give_up_when_elsewhere(state, *session, now);
         }
-        self.sync_tracks(state);
-        self.publish_snapshots(state, now);
-        for (session, before) in before {
-            self.announce_difference(state, session, before.as_ref(), now);
-        }
+        self.sync_tracks(state, &sessions, now);
+        self.sync_bus_interest(state, now);
+        self.announce(state, before, now);
+        self.publish_interest(state, now);
     }
 
     /// A session that was resumed on another relay is no longer ours.
@@ -202,7 +209,12 @@ impl Meeting {
             .values()
             .filter_map(|relay| relay.participants.get(&session))
             .any(|theirs| theirs.established_at_ms > ours);
-        if elsewhere && let Some(local) = state.members.remove(&session) {
+        if elsewhere && let Some(mut local) = state.members.remove(&session) {
+            if local.is_connected() {
+                state.departed.add(&local.member.outbox.stats());
+            }
+            self.unsubscribe(state, &mut local, now);
+            self.sync_audience(state);
             local.member.close(Closing::new(CloseCode::SessionReplaced), now);
             self.publish_change(state, RelayChange::Left(session), now);
         }
@@ -240,7 +252,7 @@ impl Meeting {
         self.publish(RelayMessage::StateRequest(self.settings.relay.clone()), now);
     }
 
-    fn publish(&self, message: RelayMessage, now: Timestamp) {
+    pub(super) fn publish(&self, message: RelayMessage, now: Timestamp) {
         if self.settings.bus {
             self.bus_outbox.push_control(message.encode(), now);
         }
@@ -255,7 +267,7 @@ impl Meeting {
                 .values()
                 .map(|local| local.participant.clone())
                 .collect(),
-            interest: state.interest.clone(),
+            interest: state.interest.told.to_wire(),
         });
         self.publish(message, now);
     }
@@ -292,63 +304,157 @@ impl Meeting {
         self.publish(message, now);
     }
 
-    /// Works out what this relay wants of the others' media, and tells them when that changes.
+    /// Works out what this relay wants of the others' media, and tells them when that changes: more at
+    /// once, less after a while.
     pub(super) fn publish_interest(&self, state: &mut State, now: Timestamp) {
         if !self.settings.bus {
             return;
         }
-        let interest = state.local_interest();
-        let wants = interest.speakers || !interest.tracks.is_empty();
-        self.wants_bus_media.store(wants, Ordering::Relaxed);
-        if interest != state.interest {
-            state.interest = interest.clone();
+        let wanted = self.wanted_of_others(state);
+        let interest = &mut state.interest;
+        let due = interest.shrink_at.is_some_and(|at| at <= now);
+        let told = match due {
+            true => wanted.clone(),
+            false => interest.told.with(&wanted),
+        };
+        interest.shrink_at = match interest.shrink_at.filter(|_| !due) {
+            _ if told == wanted => None,
+            Some(at) => Some(at),
+            None => Some(now + SHRINK_DELAY),
+        };
+        if told != interest.told {
+            interest.told = told;
+            self.bus_subjects.store(Arc::new(self.subjects_of(interest)));
+            let interest = interest.told.to_wire();
             self.publish_change(state, RelayChange::Interest(interest), now);
         }
     }
 
-    /// Sets whether other relays want the track. Those that begin to start from the cached
-    /// keyframe, which is quicker than one from the sender.
-    pub(super) fn set_wanted_by_bus(&self, track: &Track, wanted: bool, now: Timestamp) {
-        if track.set_wanted_by_bus(wanted) || !wanted {
+    fn wanted_of_others(&self, state: &State) -> Wanted {
+        let mut wanted = Wanted {
+            speakers: state.connected().any(|local| local.choice.speakers),
+            tracks: BTreeMap::new(),
+        };
+        for (id, track) in self.tracks.load().iter() {
+            if state.members.contains_key(&id.session) || track.subscribers.load().is_empty() {
+                continue;
+            }
+            let layers = match track.kind.is_audio() {
+                true => Wanted::SOUND,
+                false => state
+                    .interest
+                    .pressure_allows(Self::layers_wanted_here(track), track),
+            };
+            if layers != 0 {
+                wanted.tracks.insert(*id, layers);
+            }
+        }
+        wanted
+    }
+
+    fn subjects_of(&self, interest: &BusInterest) -> BTreeSet<String> {
+        let mut subjects = BTreeSet::new();
+        if interest.told.speakers {
+            subjects.insert(self.subjects.audio_all());
+        }
+        for (&track, &layers) in &interest.told.tracks {
+            if layers == Wanted::SOUND {
+                if !interest.told.speakers {
+                    subjects.insert(self.subjects.audio(track));
+                }
+                continue;
+            }
+            for spatial in bits(layers) {
+                let layer = LayerId { track, spatial };
+                subjects.insert(match interest.pressure {
+                    0 => self.subjects.video_layer(layer),
+                    _ => self.subjects.video(layer, 0),
+                });
+            }
+        }
+        subjects
+    }
+
+    /// Says how short the way from other relays is: 0 not at all, 1 only base temporal layers are to
+    /// come over the bus, 2 of the smallest spatial layer only, 3 no video.
+    pub fn set_bus_pressure(&self, level: u8, now: Timestamp) {
+        let mut state = self.state.lock();
+        if state.interest.pressure == level {
             return;
         }
-        for (header, packet) in track.keyframes() {
-            self.bus_outbox.push_frame(&packet, &header, now);
+        state.interest.pressure = level;
+        // What has to be less is so at once.
+        state.interest.shrink_at = Some(now);
+        self.publish_interest(&mut state, now);
+        self.bus_subjects
+            .store(Arc::new(self.subjects_of(&state.interest)));
+    }
+}
+
+/// What this relay wants of the others' media.
+#[derive(Debug, Default)]
+pub(super) struct BusInterest {
+    /// What the others were told.
+    told: Wanted,
+    /// Less is wanted; they are told so then, if it still is.
+    shrink_at: Option<Timestamp>,
+    /// See [`Meeting::set_bus_pressure`].
+    pressure: u8,
+}
+
+impl BusInterest {
+    /// What the way from other relays carries of these layers.
+    fn pressure_allows(&self, layers: u8, track: &Track) -> u8 {
+        match self.pressure {
+            0 | 1 => layers,
+            2 if layers != 0 => track.within(1),
+            _ => 0,
+        }
+    }
+
+    pub(super) const fn shrink_at(&self) -> Option<Timestamp> {
+        self.shrink_at
+    }
+}
+
+/// A set of tracks and layers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Wanted {
+    speakers: bool,
+    /// Bit n: spatial layer n; or [`Wanted::SOUND`].
+    tracks: BTreeMap<TrackRef, u8>,
+}
+
+impl Wanted {
+    /// A track of sound, which has no layers.
+    const SOUND: u8 = 0x80;
+
+    /// Both together.
+    fn with(&self, other: &Self) -> Self {
+        let mut tracks = self.tracks.clone();
+        for (id, layers) in &other.tracks {
+            *tracks.entry(*id).or_default() |= layers;
+        }
+        Self {
+            speakers: self.speakers || other.speakers,
+            tracks,
+        }
+    }
+
+    fn to_wire(&self) -> RelayInterest {
+        let wish = |(&track, &layers): (&TrackRef, &u8)| TrackInterest {
+            track,
+            spatial_layers: bits(layers & !Self::SOUND).collect(),
+        };
+        RelayInterest {
+            speakers: self.speakers,
+            tracks: self.tracks.iter().map(wish).collect(),
         }
     }
 }
 
-impl State {
-    fn describe(&self, sessions: &[SessionId]) -> Vec<(SessionId, Option<Participant>)> {
-        sessions
-            .iter()
-            .map(|session| (*session, self.participant(*session).cloned()))
-            .collect()
-    }
-
-    fn local_interest(&self) -> RelayInterest {
-        let everything = self
-            .connected()
-            .any(|local| local.interest == Interest::Everything);
-        let mut tracks = Vec::new();
-        if !everything {
-            for local in self.connected() {
-                let Interest::Chosen { tracks: wishes, .. } = &local.interest else {
-                    continue;
-                };
-                tracks.extend(wishes.iter().map(|wish| wish.track));
-            }
-            tracks.retain(|id| !self.members.contains_key(&id.session));
-            tracks.sort_unstable();
-            tracks.dedup();
-        }
-        let wish = |track| TrackInterest {
-            track,
-            spatial_layers: Vec::new(),
-        };
-        RelayInterest {
-            speakers: everything,
-            tracks: tracks.into_iter().map(wish).collect(),
-        }
-    }
+/// Another relay's list may be in any order; it is searched for every frame's track.
+fn sorted(mut interest: RelayInterest) -> RelayInterest {
+    interest.tracks.sort_by_key(|wish| wish.track);
+    interest
 }

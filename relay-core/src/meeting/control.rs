@@ -6,7 +6,7 @@ use videocall_types::{
     ClientMessage, CloseCode, Closing, Interest, RelayChange, ServerMessage, Timestamp, TrackId, TrackInfo,
 };
 
-use super::{Meeting, State};
+use super::{Choice, Meeting};
 use crate::member::Member;
 
 impl Meeting {
@@ -94,10 +94,11 @@ impl Meeting {
         if before.as_ref() == Some(&participant) {
             return;
         }
-        self.sync_tracks(&state);
-        self.publish_snapshots(&mut state, now);
-        self.announce_difference(&state, member.session(), before.as_ref(), now);
+        let session = member.session();
+        self.sync_tracks(&mut state, &[session], now);
+        self.announce(&mut state, vec![(session, before)], now);
         self.publish_change(&mut state, RelayChange::Participant(participant), now);
+        self.publish_interest(&mut state, now);
     }
 
     fn subscribe(&self, member: &Arc<Member>, interest: Interest, now: Timestamp) {
@@ -105,27 +106,8 @@ impl Meeting {
         let Some(local) = state.current(member) else {
             return;
         };
-        let before = std::mem::replace(&mut local.interest, interest.clone());
-        self.publish_snapshots(&mut state, now);
-        self.send_newly_wanted(&state, member, (&before, &interest), now);
-    }
-
-    fn send_newly_wanted(
-        &self,
-        state: &State,
-        member: &Arc<Member>,
-        (before, after): (&Interest, &Interest),
-        now: Timestamp,
-    ) {
-        let wants = |interest: &Interest, id| match interest {
-            Interest::Everything => true,
-            Interest::Chosen { tracks, .. } => tracks.iter().any(|wish| wish.track == id),
-        };
-        for (id, track) in self.tracks.load().iter() {
-            let new = id.session != member.session() && wants(after, *id) && !wants(before, *id);
-            if new && state.participant(id.session).is_some() {
-                self.send_cached_keyframes(track, member, now);
-            }
-        }
+        local.choice = Choice::from(interest);
+        self.sync_subscriptions(&mut state, member.session(), now);
+        self.publish_interest(&mut state, now);
     }
 }

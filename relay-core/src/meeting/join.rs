@@ -7,7 +7,7 @@ use videocall_types::{
     CloseCode, Closing, Interest, Participant, RelayChange, ServerMessage, SessionId, Timestamp, Welcome,
 };
 
-use super::{Departure, JoinRequest, LocalMember, Meeting, State};
+use super::{Choice, Departure, JoinRequest, LocalMember, Meeting, State};
 use crate::member::Member;
 
 impl Meeting {
@@ -54,23 +54,36 @@ impl Meeting {
         let local = LocalMember {
             member: member.clone(),
             participant: participant.clone(),
-            interest,
+            choice: Choice::from(interest),
+            subscriptions: Default::default(),
+            news_seen: state.news.count(),
             lost_until: None,
         };
-        if let Some(old) = state.members.insert(session, local) {
-            state.departed.add(&old.member.outbox.stats());
-            old.member.close(Closing::new(CloseCode::SessionReplaced), now);
-            old.member.tracks.store(Arc::default());
-        }
+        self.replace(&mut state, session, local, now);
         let welcome = self.welcome(&state, &participant, before.is_some(), resume_token(session), now);
         self.send(&member, ServerMessage::Welcome(Box::new(welcome)).encode(), now);
 
-        self.sync_tracks(&state);
-        self.publish_snapshots(&mut state, now);
-        self.announce_difference(&state, session, before.as_ref(), now);
+        self.sync_tracks(&mut state, &[session], now);
+        self.announce(&mut state, vec![(session, before)], now);
         self.publish_change(&mut state, RelayChange::Participant(participant), now);
-        self.greet_with_keyframes(&state, &member, now);
+        self.sync_subscriptions(&mut state, session, now);
+        self.greet_with_speakers(&member, now);
+        self.publish_interest(&mut state, now);
         Ok(member)
+    }
+
+    /// Puts a member in its place, and whoever was there before out of it.
+    fn replace(&self, state: &mut State, session: SessionId, local: LocalMember, now: Timestamp) {
+        let Some(mut old) = state.members.insert(session, local) else {
+            return;
+        };
+        self.unsubscribe(state, &mut old, now);
+        if old.is_connected() {
+            state.departed.add(&old.member.outbox.stats());
+        }
+        old.member.close(Closing::new(CloseCode::SessionReplaced), now);
+        old.member.tracks.store(Arc::default());
+        Self::forget_what_was_told(state, session);
     }
 
     fn check_join(&self, state: &State, request: &JoinRequest) -> Result<(), Closing> {
@@ -132,7 +145,8 @@ impl Meeting {
                 local.lost_until = Some(now + grace);
                 let stats = member.outbox.stats();
                 state.departed.add(&stats);
-                self.publish_snapshots(&mut state, now);
+                self.sync_subscriptions(&mut state, member.session(), now);
+                self.publish_interest(&mut state, now);
             }
         }
         member.outbox.shut();
@@ -142,82 +156,19 @@ impl Meeting {
     /// Takes a local session out of the meeting and tells everybody.
     pub(super) fn remove(&self, state: &mut State, session: SessionId, now: Timestamp) {
         let before = state.participant(session).cloned();
-        let Some(local) = state.members.remove(&session) else {
+        let Some(mut local) = state.members.remove(&session) else {
             return;
         };
-        if local.lost_until.is_none() {
+        if local.is_connected() {
             state.departed.add(&local.member.outbox.stats());
         }
-        self.sync_tracks(state);
-        self.publish_snapshots(state, now);
-        self.announce_difference(state, session, before.as_ref(), now);
+        self.unsubscribe(state, &mut local, now);
+        self.sync_audience(state);
+        self.sync_tracks(state, &[session], now);
+        self.announce(state, vec![(session, before)], now);
         self.publish_change(state, RelayChange::Left(session), now);
+        self.publish_interest(state, now);
     }
-
-    /// Tells local members what has changed of one session since `before`.
-    pub(super) fn announce_difference(
-        &self,
-        state: &State,
-        session: SessionId,
-        before: Option<&Participant>,
-        now: Timestamp,
-    ) {
-        let after = state.participant(session);
-        let except = Some(session);
-        match (before, after) {
-            (None, None) => {}
-            (None, Some(new)) => {
-                self.broadcast(
-                    state,
-                    ServerMessage::ParticipantsJoined(vec![new.clone()]),
-                    except,
-                    now,
-                );
-            }
-            (Some(_), None) => {
-                self.broadcast(state, ServerMessage::ParticipantsLeft(vec![session]), except, now);
-            }
-            (Some(before), Some(after)) => {
-                for change in track_changes(before, after) {
-                    self.broadcast(state, change, except, now);
-                }
-            }
-        }
-    }
-
-    /// A joiner sees a picture at once: the newest keyframe of everything it receives.
-    fn greet_with_keyframes(&self, state: &State, member: &Arc<Member>, now: Timestamp) {
-        let Some(local) = state.members.get(&member.session()) else {
-            return;
-        };
-        if local.interest == Interest::Everything {
-            let tracks = self.tracks.load();
-            for track in tracks.values().filter(|t| t.id.session != member.session()) {
-                self.send_cached_keyframes(track, member, now);
-            }
-        }
-    }
-}
-
-/// The messages that turn one description of a participant into another.
-fn track_changes(before: &Participant, after: &Participant) -> Vec<ServerMessage> {
-    let session = after.session;
-    let changed = after.tracks.iter().filter(|info| !before.tracks.contains(info));
-    let removed = before
-        .tracks
-        .iter()
-        .filter(|old| after.tracks.iter().all(|new| new.track != old.track));
-    let changed = changed.map(|info| ServerMessage::TrackChanged {
-        session,
-        track: info.clone(),
-    });
-    let removed = removed.map(|info| {
-        ServerMessage::TrackRemoved(videocall_types::TrackRef {
-            session,
-            track: info.track,
-        })
-    });
-    removed.chain(changed).collect()
 }
 
 impl State {

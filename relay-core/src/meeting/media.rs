@@ -1,17 +1,19 @@
 //! The media path: from a sender's packet to its receivers' outboxes.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use videocall_types::{
-    CloseCode, Closing, FrameError, FrameHeader, LayerId, ServerMessage, Timestamp, TrackRef,
+    CloseCode, Closing, FrameError, FrameHeader, LayerId, ServerMessage, Timestamp, TrackKind, TrackRef,
 };
 
-use super::Meeting;
+use super::{Counters, Meeting};
 use crate::ClassSet;
 use crate::member::Member;
 use crate::outbox::{Outgoing, Pushed};
+use crate::subscription::Verdict;
 use crate::track::Track;
 
 impl Meeting {
@@ -51,24 +53,78 @@ impl Meeting {
         if track.is_muted() {
             return Ok(());
         }
-        self.fan_out(track, &header, packet, now);
-        if track.is_wanted_by_bus() {
+        let forwarded = self.fan_out(track, &header, packet, now);
+        if self.is_for_bus(track, &header, forwarded) {
             self.bus_outbox.push_frame(packet, &header, now);
         }
         Ok(())
     }
 
-    /// Gives a frame to every local receiver of its track.
-    pub(super) fn fan_out(&self, track: &Track, header: &FrameHeader, packet: &Bytes, now: Timestamp) {
-        if header.keyframe && !header.kind.is_audio() {
-            track.remember_keyframe(header, packet);
+    /// Gives a frame to every local receiver of its track. Returns whether the active speakers'
+    /// audience is among them.
+    pub(super) fn fan_out(
+        &self,
+        track: &Track,
+        header: &FrameHeader,
+        packet: &Bytes,
+        now: Timestamp,
+    ) -> bool {
+        if header.kind.is_audio() {
+            self.fan_out_sound(track, header, packet, now)
+        } else {
+            self.fan_out_video(track, header, packet, now);
+            false
         }
-        let everything = self.everything.load();
-        let others = everything.iter().filter(|m| m.session() != header.session);
-        for receiver in others.chain(track.subscribers.load().iter()) {
-            let pushed = receiver.outbox.push_frame(packet, header, now);
-            self.close_when_stalled(receiver, pushed, now);
+    }
+
+    fn fan_out_sound(&self, track: &Track, header: &FrameHeader, packet: &Bytes, now: Timestamp) -> bool {
+        let forwarded = header.kind != TrackKind::Microphone
+            || self.selection.observe(&track.level, header.audio_level, now);
+        if forwarded {
+            let audience = self.audience.load();
+            for receiver in audience.iter().filter(|m| m.session() != header.session) {
+                self.give(receiver, packet, header, now);
+            }
         }
+        for named in track.subscribers.load().iter() {
+            if !(forwarded && named.hears_speakers.load(Ordering::Relaxed)) {
+                self.give(&named.member, packet, header, now);
+            }
+        }
+        forwarded
+    }
+
+    fn fan_out_video(&self, track: &Track, header: &FrameHeader, packet: &Bytes, now: Timestamp) {
+        track.remember(header, packet, now);
+        let mut awaits_keyframe = false;
+        for subscription in track.subscribers.load().iter() {
+            match subscription.judge(track, header, now) {
+                Verdict::Pass { switched } => {
+                    if switched {
+                        Counters::count(&self.counters.layer_switches);
+                    }
+                    self.give(&subscription.member, packet, header, now);
+                }
+                Verdict::Leave => {}
+                Verdict::AwaitsKeyframe => awaits_keyframe = true,
+            }
+        }
+        if awaits_keyframe {
+            self.request_keyframe(track.id, header.spatial, now);
+        }
+    }
+
+    fn give(&self, receiver: &Member, packet: &Bytes, header: &FrameHeader, now: Timestamp) {
+        let pushed = receiver.outbox.push_frame(packet, header, now);
+        self.close_when_stalled(receiver, pushed, now);
+    }
+
+    /// Whether another relay wants this frame of a member.
+    fn is_for_bus(&self, track: &Track, header: &FrameHeader, forwarded: bool) -> bool {
+        if header.kind.is_audio() {
+            return track.bus_layers() != 0 || forwarded && self.bus_hears_speakers.load(Ordering::Relaxed);
+        }
+        track.within(track.bus_layers()) >> header.spatial & 1 == 1
     }
 
     pub(super) fn close_when_stalled(&self, member: &Member, pushed: Pushed, now: Timestamp) {
@@ -99,18 +155,6 @@ impl Meeting {
         }
     }
 
-    pub(super) fn send_cached_keyframes(&self, track: &Track, member: &Arc<Member>, now: Timestamp) {
-        if track.kind.is_audio() || track.is_muted() {
-            return;
-        }
-        for (header, packet) in track.keyframes() {
-            let pushed = member.outbox.push_frame(&packet, &header, now);
-            self.close_when_stalled(member, pushed, now);
-        }
-        // What follows the cached keyframe refers to frames the joiner never had.
-        self.request_keyframe(track.id, 0, now);
-    }
-
     /// Asks the sender of a track for a keyframe, unless that was done just now.
     pub(super) fn request_keyframe(&self, id: TrackRef, spatial: u8, now: Timestamp) {
         let tracks = self.tracks.load();
@@ -122,6 +166,7 @@ impl Meeting {
         }
         match track.publisher() {
             Some(sender) => {
+                Counters::count(&self.counters.keyframe_requests);
                 let wanted = ServerMessage::KeyframeWanted {
                     track: id.track,
                     spatial,

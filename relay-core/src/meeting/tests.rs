@@ -4,11 +4,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use videocall_types::limits::KEYFRAME_REQUEST_INTERVAL;
 use videocall_types::{
-    Capabilities, ClientMessage, CloseCode, Frame, FrameHeader, Subscription, TrackId, TrackKind, is_frame,
+    Capabilities, ClientMessage, CloseCode, Frame, FrameHeader, Interest, Subscription as Wish, TrackId,
+    TrackInfo, TrackKind, is_frame,
 };
 
 use super::*;
 use crate::ClassSet;
+
+mod layers;
+mod roster;
+mod speech;
 
 const CAMERA: TrackId = TrackId(2);
 const START: Timestamp = Timestamp::from_millis(1_000_000);
@@ -96,8 +101,13 @@ struct Received {
 impl Received {
     /// What concerns who is there and what they publish.
     fn roster_changes(self) -> Vec<ServerMessage> {
-        let asks = |m: &ServerMessage| matches!(m, ServerMessage::KeyframeWanted { .. });
-        self.messages.into_iter().filter(|m| !asks(m)).collect()
+        let other = |m: &ServerMessage| {
+            matches!(
+                m,
+                ServerMessage::KeyframeWanted { .. } | ServerMessage::LayersWanted { .. }
+            )
+        };
+        self.messages.into_iter().filter(|m| !other(m)).collect()
     }
 }
 
@@ -152,7 +162,7 @@ fn the_first_packet_is_the_welcome_with_everybody_else() {
 }
 
 #[test]
-fn a_joiner_sees_the_newest_keyframe_at_once_and_a_fresh_one_is_asked_for() {
+fn a_joiner_goes_on_from_what_is_kept_without_the_senders_help() {
     let meeting = alone();
     let ann = enter(&meeting, "ann", START);
     for (sequence, keyframe) in [(0, true), (1, false), (2, true), (3, false)] {
@@ -161,20 +171,39 @@ fn a_joiner_sees_the_newest_keyframe_at_once_and_a_fresh_one_is_asked_for() {
     }
     receive(&meeting, &ann, START);
     let ben = enter(&meeting, "ben", START);
-    assert_eq!(receive(&meeting, &ben, START).sequences, [2]);
-    let asked = receive(&meeting, &ann, START).messages;
+    let packet = picture(ann.session(), 4, false);
+    meeting.media(&ann, &packet, START).expect("honest");
+    assert_eq!(receive(&meeting, &ben, START).sequences, [2, 3, 4]);
+    let asks = |m: &ServerMessage| matches!(m, ServerMessage::KeyframeWanted { .. });
+    assert!(!receive(&meeting, &ann, START).messages.iter().any(asks));
+}
+
+#[test]
+fn a_joiner_sees_an_old_picture_at_once_and_a_fresh_one_is_asked_for() {
+    let meeting = alone();
+    let ann = enter(&meeting, "ann", START);
+    let send = |range: std::ops::Range<u64>, keyframe| {
+        for sequence in range {
+            let packet = picture(ann.session(), sequence, sequence == keyframe);
+            meeting.media(&ann, &packet, START).expect("honest");
+        }
+    };
+    // More than is kept.
+    send(0..100, 0);
+    receive(&meeting, &ann, START);
+    let ben = enter(&meeting, "ben", START);
+    assert_eq!(receive(&meeting, &ben, START).sequences, [0]);
+    send(100..101, 0);
+    assert!(receive(&meeting, &ben, START).sequences.is_empty());
     let wanted = ServerMessage::KeyframeWanted {
         track: CAMERA,
         spatial: 0,
     };
-    assert!(asked.contains(&wanted));
+    assert!(receive(&meeting, &ann, START).messages.contains(&wanted));
 
     // What refers to frames the joiner never had stays away until the keyframe is there.
-    for (sequence, keyframe) in [(4, false), (5, true), (6, false)] {
-        let packet = picture(ann.session(), sequence, keyframe);
-        meeting.media(&ann, &packet, START).expect("honest");
-    }
-    assert_eq!(receive(&meeting, &ben, START).sequences, [5, 6]);
+    send(101..104, 102);
+    assert_eq!(receive(&meeting, &ben, START).sequences, [102, 103]);
 }
 
 #[test]
@@ -345,11 +374,15 @@ fn a_lost_session_that_stays_away_has_left() {
     let ben = enter(&meeting, "ben", START);
     receive(&meeting, &ben, START);
     meeting.depart(&ann, Departure::Lost, START);
-    let deadline = meeting.on_timer(START).expect("something is due");
-    assert!(receive(&meeting, &ben, START).messages.is_empty());
+    let grace = Duration::from_millis(u64::from(meeting.settings.limits.resume_grace_ms));
+    let mut deadline = START;
+    while deadline < START + grace {
+        assert_eq!(receive(&meeting, &ben, deadline).roster_changes(), []);
+        deadline = meeting.on_timer(deadline).expect("something is due");
+    }
     meeting.on_timer(deadline);
     let left = ServerMessage::ParticipantsLeft(vec![ann.session()]);
-    assert_eq!(receive(&meeting, &ben, deadline).messages, [left]);
+    assert_eq!(receive(&meeting, &ben, deadline).roster_changes(), [left]);
     meeting.depart(&ben, Departure::Left, deadline);
     assert!(meeting.is_empty());
 }
@@ -397,7 +430,7 @@ fn a_subscriber_gets_the_tracks_it_named_and_no_others() {
     };
     send(0);
     assert!(receive(&meeting, &cleo, START).sequences.is_empty());
-    let wish = Subscription {
+    let wish = Wish {
         track: TrackRef {
             session: ann.session(),
             track: CAMERA,
@@ -439,9 +472,11 @@ fn relays_share_a_meeting_and_carry_what_is_wanted_only() {
     );
 
     there.depart(&ben, Departure::Left, START);
-    settle(&here, &there, START);
+    let later = START + Duration::from_millis(500);
+    there.on_timer(later);
+    settle(&here, &there, later);
     meeting_media(&here, &ann, 2);
-    assert!(carry(&here, &there, START).is_empty());
+    assert!(carry(&here, &there, later).is_empty());
 }
 
 fn meeting_media(meeting: &Meeting, member: &Arc<Member>, sequence: u64) {

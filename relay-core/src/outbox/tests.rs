@@ -46,6 +46,14 @@ fn drain(outbox: &Outbox, classes: ClassSet, now: Timestamp) -> Vec<u64> {
     sequences
 }
 
+fn outbox_with(limits: OutboxLimits) -> Outbox {
+    let settings = MeetingSettings {
+        outbox: limits,
+        ..MeetingSettings::new("relay".parse().expect("an id"))
+    };
+    Outbox::new(&settings, Timestamp::ZERO)
+}
+
 fn small() -> OutboxLimits {
     OutboxLimits {
         audio_bytes: 1000,
@@ -56,7 +64,7 @@ fn small() -> OutboxLimits {
 
 #[test]
 fn urgent_classes_leave_first() {
-    let outbox = Outbox::new(OutboxLimits::default(), Timestamp::ZERO);
+    let outbox = outbox_with(OutboxLimits::default());
     let now = Timestamp::ZERO;
     push(&outbox, camera(10, 0, 0), now);
     push(&outbox, frame(TrackKind::Microphone, 20, 0, 0, 10), now);
@@ -74,7 +82,7 @@ fn urgent_classes_leave_first() {
 
 #[test]
 fn overflow_takes_enhancement_first_and_leaves_what_decodes() {
-    let outbox = Outbox::new(small(), Timestamp::ZERO);
+    let outbox = outbox_with(small());
     for group in 0..3 {
         let first = group * 4;
         push(
@@ -92,7 +100,7 @@ fn overflow_takes_enhancement_first_and_leaves_what_decodes() {
 
 #[test]
 fn after_a_lost_base_frame_only_a_keyframe_leaves() {
-    let outbox = Outbox::new(OutboxLimits::default(), Timestamp::ZERO);
+    let outbox = outbox_with(OutboxLimits::default());
     push(&outbox, camera(0, 0, 0), Timestamp::ZERO);
     push(&outbox, camera(2, 0, 1), Timestamp::ZERO);
     push(&outbox, camera(3, 0, 1), Timestamp::ZERO);
@@ -106,7 +114,7 @@ fn after_a_lost_base_frame_only_a_keyframe_leaves() {
 
 #[test]
 fn stale_frames_do_not_leave_but_a_late_keyframe_does() {
-    let outbox = Outbox::new(OutboxLimits::default(), Timestamp::ZERO);
+    let outbox = outbox_with(OutboxLimits::default());
     push(&outbox, camera(0, 0, 0), Timestamp::ZERO);
     push(&outbox, camera(1, 0, 1), Timestamp::ZERO);
     push(
@@ -125,7 +133,7 @@ fn stale_frames_do_not_leave_but_a_late_keyframe_does() {
 
 #[test]
 fn an_older_keyframe_from_the_cache_does_not_follow_a_newer_one() {
-    let outbox = Outbox::new(OutboxLimits::default(), Timestamp::ZERO);
+    let outbox = outbox_with(OutboxLimits::default());
     push(&outbox, camera(9, 0, 0), Timestamp::ZERO);
     push(&outbox, camera(5, 0, 0), Timestamp::ZERO);
     push(&outbox, camera(10, 0, 1), Timestamp::ZERO);
@@ -134,7 +142,7 @@ fn an_older_keyframe_from_the_cache_does_not_follow_a_newer_one() {
 
 #[test]
 fn audio_is_dropped_from_its_old_end() {
-    let outbox = Outbox::new(small(), Timestamp::ZERO);
+    let outbox = outbox_with(small());
     for sequence in 0..100 {
         push(
             &outbox,
@@ -151,7 +159,7 @@ fn audio_is_dropped_from_its_old_end() {
 #[test]
 fn a_receiver_that_takes_nothing_is_stalled_after_the_stated_time() {
     let limits = OutboxLimits::default();
-    let outbox = Outbox::new(limits, Timestamp::ZERO);
+    let outbox = outbox_with(limits);
     assert_eq!(push(&outbox, camera(0, 0, 0), Timestamp::ZERO), Pushed::Queued);
     let just = Timestamp::ZERO + limits.stall;
     assert_eq!(push(&outbox, camera(1, 0, 1), just), Pushed::Queued);
@@ -165,7 +173,7 @@ fn too_much_control_is_not_kept() {
         control_bytes: 100,
         ..OutboxLimits::default()
     };
-    let outbox = Outbox::new(limits, Timestamp::ZERO);
+    let outbox = outbox_with(limits);
     let packet = Bytes::from(vec![0; 60]);
     assert_eq!(
         outbox.push_control(packet.clone(), Timestamp::ZERO),
@@ -177,7 +185,7 @@ fn too_much_control_is_not_kept() {
 
 #[test]
 fn a_closed_outbox_ends_with_its_reason() {
-    let outbox = Outbox::new(OutboxLimits::default(), Timestamp::ZERO);
+    let outbox = outbox_with(OutboxLimits::default());
     push(&outbox, camera(0, 0, 0), Timestamp::ZERO);
     outbox.close(Closing::new(CloseCode::Removed), Timestamp::ZERO);
     assert_eq!(push(&outbox, camera(1, 0, 0), Timestamp::ZERO), Pushed::Closed);

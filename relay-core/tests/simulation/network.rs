@@ -8,13 +8,13 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt};
 use relay_core::{Meeting, subject};
-use videocall_types::{MediaClass, Timestamp};
+use videocall_types::Timestamp;
 
 pub(crate) struct Bus {
     loss: f64,
     partitioned: Vec<bool>,
     /// In flight, by arrival and order of sending.
-    in_flight: BTreeMap<(Timestamp, u64), (usize, MediaClass, Bytes)>,
+    in_flight: BTreeMap<(Timestamp, u64), (usize, String, Bytes)>,
     sent: u64,
 }
 
@@ -51,16 +51,20 @@ impl Bus {
                 let arrival = now + std::time::Duration::from_millis(3);
                 self.sent += 1;
                 self.in_flight
-                    .insert((arrival, self.sent), (relay, message.class, message.packet));
+                    .insert((arrival, self.sent), (relay, message.subject, message.packet));
             }
         }
         while let Some(entry) = self.in_flight.first_entry() {
             if entry.key().0 > now {
                 break;
             }
-            let (from, class, packet) = entry.remove();
+            let (from, topic, packet) = entry.remove();
             for (relay, meeting) in meetings.iter().enumerate() {
-                let subscribed = class == MediaClass::Control || meeting.wants_bus_media();
+                let subscribed = topic == meeting.subjects().control()
+                    || meeting
+                        .bus_subjects()
+                        .iter()
+                        .any(|pattern| subject::matches(pattern, &topic));
                 if relay != from && !self.partitioned[relay] && subscribed {
                     meeting.from_bus(&packet, now);
                 }

@@ -1,0 +1,442 @@
+//! Who receives which track and layer, and what therefore has to be sent: by members here, and over
+//! the bus.
+//!
+//! Tracks, subscriptions and audiences are snapshots for the media path. What is wanted grows at once
+//! and shrinks after a while, so that a tile that moves about costs nobody a keyframe.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use videocall_types::{ServerMessage, SessionId, Timestamp, TrackInfo, TrackRef};
+
+use super::{LocalMember, Meeting, State};
+use crate::subscription::{Subscription, layer_for};
+use crate::track::{Replay, Track};
+
+/// For how long a layer is still sent after the last receiver is gone.
+pub(super) const SHRINK_DELAY: Duration = Duration::from_millis(500);
+
+/// The layers of a track that its sender was told to send.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told {
+    /// Bit n: spatial layer n.
+    layers: u8,
+    /// Fewer are wanted; the sender is told so then, if they still are.
+    shrink_at: Option<Timestamp>,
+}
+
+impl Told {
+    pub(super) const fn shrink_at(&self) -> Option<Timestamp> {
+        self.shrink_at
+    }
+}
+
+/// A subscription whose receiver has not been given anything yet.
+type Fresh = (Arc<Track>, Arc<Subscription>);
+
+impl Meeting {
+    /// Brings the tracks of these sessions in line with what they publish, and everybody's
+    /// subscriptions with the tracks. Control has changed who publishes what.
+    pub(super) fn sync_tracks(&self, state: &mut State, sessions: &[SessionId], now: Timestamp) {
+        let old = self.tracks.load_full();
+        let mut tracks = BTreeMap::clone(&old);
+        let (mut ended, mut begun, mut touched) = (Vec::new(), Vec::new(), Vec::new());
+        for &session in sessions {
+            let published = state.participant(session).map_or(&[][..], |p| &p.tracks);
+            for (id, track) in of_session(&old, session) {
+                let still = |info: &&TrackInfo| info.track == id.track && info.kind == track.kind;
+                if !published.iter().any(|info| still(&info)) {
+                    tracks.remove(id);
+                    ended.push(track.clone());
+                }
+            }
+            for info in published {
+                let id = TrackRef {
+                    session,
+                    track: info.track,
+                };
+                let track = tracks.entry(id).or_insert_with(|| {
+                    let track = Track::new(id, info.kind, info.muted);
+                    begun.push(track.clone());
+                    track
+                });
+                track.set_muted(info.muted);
+                if info.muted {
+                    self.selection.release(&track.level);
+                }
+                if track.describe(&info.layers) {
+                    touched.push(track.clone());
+                }
+            }
+        }
+        if !(ended.is_empty() && begun.is_empty()) {
+            self.tracks.store(Arc::new(tracks));
+        }
+        for track in &ended {
+            self.end_track(state, track);
+        }
+        for &session in sessions {
+            self.give_tracks_to_sender(state, session);
+        }
+        for track in begun {
+            self.begin_track(state, &track, now);
+        }
+        for track in touched {
+            self.resize_track(state, &track, now);
+        }
+        for &session in sessions {
+            self.sync_bus_layers(state, session, now);
+        }
+    }
+
+    /// Members hold tracks, and tracks their receivers; here the circle is cut.
+    fn end_track(&self, state: &mut State, track: &Track) {
+        track.subscribers.store(Arc::default());
+        self.selection.release(&track.level);
+        state.told.remove(&track.id);
+        for local in state.members.values_mut() {
+            local.subscriptions.remove(&track.id);
+            local.member.outbox.forget(track.id);
+        }
+        self.bus_outbox.forget(track.id);
+    }
+
+    /// The tracks that a member connected here may send.
+    fn give_tracks_to_sender(&self, state: &State, session: SessionId) {
+        let local = state.members.get(&session).filter(|local| local.is_connected());
+        let member = local.map(|local| &local.member);
+        let tracks = self.tracks.load();
+        let own: Vec<_> = of_session(&tracks, session)
+            .map(|(_, track)| track.clone())
+            .collect();
+        for track in &own {
+            track.level.set_local(member.is_some());
+            track.set_publisher(member);
+        }
+        if let Some(member) = member {
+            member.tracks.store(Arc::new(own));
+        }
+    }
+
+    /// Everybody who wants a new track gets it.
+    fn begin_track(&self, state: &mut State, track: &Arc<Track>, now: Timestamp) {
+        let mut subscribers = Vec::new();
+        for local in state.members.values_mut().filter(|local| local.is_connected()) {
+            if let Some(subscription) = local.subscribe(track) {
+                subscribers.push(subscription);
+            }
+        }
+        track.subscribers.store(Arc::new(subscribers));
+        self.tell_sender(state, track, now);
+    }
+
+    /// A track has other layers than before: what sizes ask for is another layer.
+    fn resize_track(&self, state: &mut State, track: &Arc<Track>, now: Timestamp) {
+        let description = track.description();
+        for local in state.members.values() {
+            if let Some(subscription) = local.subscriptions.get(&track.id)
+                && let Some(ranked) = local.choice.of(track)
+            {
+                subscription.want(layer_for(&ranked.wish, &description), ranked.rank);
+            }
+        }
+        self.tell_sender(state, track, now);
+    }
+
+    /// Brings a member's subscriptions in line with what it has chosen: it came, went, or chose.
+    pub(super) fn sync_subscriptions(&self, state: &mut State, session: SessionId, now: Timestamp) {
+        let Some(local) = state.members.get_mut(&session) else {
+            return;
+        };
+        let tracks = self.tracks.load_full();
+        let mut touched = Vec::new();
+        for id in local.unwanted(&tracks) {
+            if let Some(subscription) = local.subscriptions.remove(&id)
+                && let Some(track) = tracks.get(&id)
+            {
+                track.remove_subscriber(&subscription);
+                local.member.outbox.purge(id);
+                touched.push(track.clone());
+            }
+        }
+        let mut fresh: Vec<Fresh> = Vec::new();
+        for track in local.wanted(&tracks) {
+            match local.subscriptions.get(&track.id) {
+                Some(subscription) => {
+                    if local.renew(track, subscription) {
+                        touched.push(track.clone());
+                        fresh.extend((!track.kind.is_audio()).then(|| (track.clone(), subscription.clone())));
+                    }
+                }
+                None => {
+                    if let Some(subscription) = local.subscribe(track) {
+                        track.add_subscriber(subscription.clone());
+                        touched.push(track.clone());
+                        fresh.push((track.clone(), subscription));
+                    }
+                }
+            }
+        }
+        self.sync_audience(state);
+        for track in &touched {
+            self.tell_sender(state, track, now);
+        }
+        for (track, subscription) in &fresh {
+            self.greet(track, subscription, now);
+        }
+    }
+
+    /// Forgets a member that is gone, or whose connection is.
+    pub(super) fn unsubscribe(&self, state: &mut State, local: &mut LocalMember, now: Timestamp) {
+        let tracks = self.tracks.load_full();
+        for (id, subscription) in std::mem::take(&mut local.subscriptions) {
+            if let Some(track) = tracks.get(&id) {
+                track.remove_subscriber(&subscription);
+                self.tell_sender(state, track, now);
+            }
+        }
+    }
+
+    /// The members that hear the active speakers.
+    pub(super) fn sync_audience(&self, state: &State) {
+        let audience: Vec<_> = state
+            .connected()
+            .filter(|local| local.choice.speakers)
+            .map(|local| local.member.clone())
+            .collect();
+        let old = self.audience.load();
+        let same = old.len() == audience.len() && old.iter().zip(&audience).all(|(a, b)| Arc::ptr_eq(a, b));
+        if !same {
+            self.audience.store(Arc::new(audience));
+        }
+    }
+
+    /// Somebody who comes sees a picture at once, and without the sender's help where everything
+    /// that a decoder needs is kept.
+    fn greet(&self, track: &Track, subscription: &Subscription, now: Timestamp) {
+        if track.kind.is_audio() || track.is_muted() {
+            return;
+        }
+        let Some(target) = subscription.target().map(|layer| track.nearest_layer(layer)) else {
+            return;
+        };
+        let mut replayed = Replay::Nothing;
+        if subscription.current().is_none() {
+            let below = track.kept_layers().filter(|&layer| layer <= target).max();
+            let start = below.or_else(|| track.kept_layers().next()).unwrap_or(target);
+            let member = &subscription.member;
+            let given = track.replay(start, |header, packet| {
+                subscription.begin_at(start);
+                let pushed = member.outbox.push_frame(packet, header, now);
+                self.close_when_stalled(member, pushed, now);
+            });
+            if start == target {
+                replayed = given;
+            }
+        }
+        if replayed != Replay::Complete && subscription.current() != Some(target)
+            || replayed == Replay::Picture
+        {
+            self.request_keyframe(track.id, target, now);
+        }
+    }
+
+    /// Tells the sender of a track, when it is connected here, which layers are wanted: more at
+    /// once, fewer after [`SHRINK_DELAY`].
+    fn tell_sender(&self, state: &mut State, track: &Track, now: Timestamp) {
+        if track.kind.is_audio() {
+            return;
+        }
+        let Some(sender) = track.publisher() else {
+            return;
+        };
+        let announced = track.announced_layers();
+        let wanted = wanted_layers(track, announced) | track.within(track.bus_layers());
+        let told = state.told.entry(track.id).or_insert(Told {
+            layers: announced,
+            shrink_at: None,
+        });
+        let due = told.shrink_at.is_some_and(|at| at <= now);
+        let layers = match due {
+            true => wanted,
+            false => told.layers | wanted,
+        };
+        let more_than_wanted = layers & announced & !wanted != 0;
+        told.shrink_at = match told.shrink_at.filter(|_| !due) {
+            _ if !more_than_wanted => None,
+            Some(at) => Some(at),
+            None => Some(now + SHRINK_DELAY),
+        };
+        if std::mem::replace(&mut told.layers, layers) != layers {
+            let message = ServerMessage::LayersWanted {
+                track: track.id.track,
+                spatial_layers: bits(layers & announced).collect(),
+            };
+            self.send(&sender, message.encode(), now);
+        }
+    }
+
+    /// A sender that has connected anew does not know what it was told before.
+    pub(super) fn forget_what_was_told(state: &mut State, session: SessionId) {
+        state.told.retain(|id, _| id.session != session);
+    }
+
+    /// What paths carry changes without anybody saying so; looked at now and then.
+    pub(super) fn review_layers(&self, state: &mut State, now: Timestamp) {
+        let tracks = self.tracks.load_full();
+        for track in tracks.values() {
+            self.tell_sender(state, track, now);
+        }
+        self.publish_interest(state, now);
+    }
+
+    /// Layers of a track of another relay that somebody here is to be given.
+    pub(super) fn layers_wanted_here(track: &Track) -> u8 {
+        wanted_layers(track, track.announced_layers())
+    }
+
+    /// Sets which layers of a track of ours other relays want. Those that begin start from what is
+    /// kept, which is quicker than a keyframe from the sender.
+    fn set_bus_layers(&self, state: &mut State, track: &Track, layers: u8, now: Timestamp) {
+        let new = layers & !track.set_bus_layers(layers);
+        self.tell_sender(state, track, now);
+        if new == 0 || track.kind.is_audio() || track.is_muted() {
+            return;
+        }
+        for spatial in bits(track.within(new)) {
+            let replayed = track.replay(spatial, |header, packet| {
+                self.bus_outbox.push_frame(packet, header, now);
+            });
+            if replayed != Replay::Complete {
+                self.request_keyframe(track.id, spatial, now);
+            }
+        }
+    }
+
+    /// Applies what other relays want to the tracks of this one.
+    pub(super) fn sync_bus_interest(&self, state: &mut State, now: Timestamp) {
+        let speakers = state.relays.values().any(|relay| relay.interest.speakers);
+        self.bus_hears_speakers.store(speakers, Ordering::Relaxed);
+        let local: Vec<_> = state.members.keys().copied().collect();
+        for session in local {
+            self.sync_bus_layers(state, session, now);
+        }
+    }
+
+    fn sync_bus_layers(&self, state: &mut State, session: SessionId, now: Timestamp) {
+        for (_, track) in of_session(&self.tracks.load_full(), session) {
+            let layers = state.layers_wanted_elsewhere(track.id);
+            if layers != track.bus_layers() {
+                self.set_bus_layers(state, track, layers, now);
+            }
+        }
+    }
+}
+
+/// Bit n: somebody among the track's receivers here is to be given spatial layer n.
+fn wanted_layers(track: &Track, announced: u8) -> u8 {
+    let mut layers = 0;
+    for subscription in track.subscribers.load().iter() {
+        if let Some(target) = subscription.target() {
+            layers |= 1 << track.nearest_layer(target);
+        }
+        if layers == announced {
+            break;
+        }
+    }
+    layers
+}
+
+/// The numbers of the bits that are set, in ascending order.
+pub(super) fn bits(layers: u8) -> impl Iterator<Item = u8> {
+    (0..8).filter(move |bit| layers >> bit & 1 == 1)
+}
+
+/// The tracks of one session.
+fn of_session(
+    tracks: &BTreeMap<TrackRef, Arc<Track>>,
+    session: SessionId,
+) -> impl Iterator<Item = (&TrackRef, &Arc<Track>)> {
+    let first = TrackRef {
+        session,
+        track: videocall_types::TrackId(0),
+    };
+    tracks
+        .range(first..)
+        .take_while(move |(id, _)| id.session == session)
+}
+
+impl LocalMember {
+    /// Subscribes to a track, if that is wanted and not done yet.
+    fn subscribe(&mut self, track: &Arc<Track>) -> Option<Arc<Subscription>> {
+        if track.id.session == self.member.session() || self.subscriptions.contains_key(&track.id) {
+            return None;
+        }
+        self.choice.of(track)?;
+        let subscription = Subscription::new(self.member.clone());
+        self.renew(track, &subscription);
+        self.subscriptions.insert(track.id, subscription.clone());
+        Some(subscription)
+    }
+
+    /// Sets what is wanted of a track. Returns whether that is another layer than before.
+    fn renew(&self, track: &Track, subscription: &Subscription) -> bool {
+        subscription
+            .hears_speakers
+            .store(self.choice.speakers, Ordering::Relaxed);
+        let Some(ranked) = self.choice.of(track) else {
+            return false;
+        };
+        subscription.want(layer_for(&ranked.wish, &track.description()), ranked.rank)
+    }
+
+    /// The tracks that this member wants and that there are.
+    fn wanted<'a>(&self, tracks: &'a BTreeMap<TrackRef, Arc<Track>>) -> Vec<&'a Arc<Track>> {
+        if !self.is_connected() {
+            return Vec::new();
+        }
+        let mut wanted: Vec<_> = match self.choice.wants_everything() {
+            true => tracks.values().filter(|track| !track.kind.is_audio()).collect(),
+            false => self.choice.named().filter_map(|id| tracks.get(&id)).collect(),
+        };
+        wanted.retain(|track| track.id.session != self.member.session());
+        wanted
+    }
+
+    /// Tracks that are subscribed to and no longer wanted.
+    fn unwanted(&self, tracks: &BTreeMap<TrackRef, Arc<Track>>) -> Vec<TrackRef> {
+        let is_wanted = |id: &TrackRef| {
+            self.is_connected()
+                && tracks
+                    .get(id)
+                    .is_some_and(|track| self.choice.of(track).is_some())
+        };
+        let subscribed = self.subscriptions.keys().copied();
+        subscribed.filter(|id| !is_wanted(id)).collect()
+    }
+}
+
+impl State {
+    /// Bit n: some other relay wants spatial layer n of this track of ours; of sound bit 0, when it
+    /// was asked for by name.
+    fn layers_wanted_elsewhere(&self, id: TrackRef) -> u8 {
+        if !self.members.contains_key(&id.session) {
+            return 0;
+        }
+        let relays = self.relays.values();
+        let wishes = relays.filter_map(|relay| {
+            let tracks = &relay.interest.tracks;
+            let found = tracks.binary_search_by_key(&id, |wish| wish.track).ok();
+            found.map(|index| &tracks[index])
+        });
+        wishes.fold(0, |layers, wish| match wish.spatial_layers.is_empty() {
+            true => layers | 1,
+            false => wish
+                .spatial_layers
+                .iter()
+                .fold(layers, |bits, layer| bits | 1 << layer),
+        })
+    }
+}
