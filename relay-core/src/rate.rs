@@ -28,10 +28,10 @@ impl RateLimiter {
     /// Takes the bytes from the allowance; `false` when there is not enough of it.
     pub(crate) fn take(&mut self, bytes: usize, now: Timestamp) -> bool {
         let capacity = self.bits_per_second.saturating_mul(BURST.as_secs());
-        let elapsed = u64::try_from(now.since(self.refilled_at).as_micros()).unwrap_or(u64::MAX);
-        let earned = u128::from(elapsed) * u128::from(self.bits_per_second) / 1_000_000;
+        // No more than the burst can be earned, so that this fits up to terabits.
+        let elapsed = now.since(self.refilled_at).min(BURST).as_micros() as u64;
+        let earned = elapsed.saturating_mul(self.bits_per_second) / 1_000_000;
         if earned > 0 {
-            let earned = u64::try_from(earned).unwrap_or(u64::MAX);
             self.available_bits = self.available_bits.saturating_add(earned).min(capacity);
             self.refilled_at = now;
         }

@@ -162,8 +162,8 @@ fn packets(state: &State, news: &News, seen: u64) -> Vec<Bytes> {
         .filter_map(|session| state.participant(session).cloned())
         .collect();
     let left = News::after(&news.left, seen);
-    let joined = (!joined.is_empty()).then(|| ServerMessage::ParticipantsJoined(joined));
-    let left = (!left.is_empty()).then(|| ServerMessage::ParticipantsLeft(left));
+    let joined = (!joined.is_empty()).then_some(ServerMessage::ParticipantsJoined(joined));
+    let left = (!left.is_empty()).then_some(ServerMessage::ParticipantsLeft(left));
     left.into_iter()
         .chain(joined)
         .map(ServerMessage::encode)

@@ -72,7 +72,7 @@ impl Scene {
     }
 
     fn frame(&mut self, spatial: u8, temporal: u8, sequence: u64) -> Verdict {
-        self.now = self.now + std::time::Duration::from_millis(10);
+        self.now += std::time::Duration::from_millis(10);
         let header = header(spatial, temporal, sequence);
         self.track
             .remember(&header, &bytes::Bytes::from_static(b"picture"), self.now);
@@ -146,7 +146,7 @@ fn another_layer_takes_over_when_the_present_one_is_given_up() {
     let mut scene = Scene::new(2);
     scene.frame(2, 0, 0);
     assert_eq!(scene.frame(1, 0, 9), Verdict::Leave);
-    scene.now = scene.now + std::time::Duration::from_millis(600);
+    scene.now += std::time::Duration::from_millis(600);
     assert_eq!(scene.frame(1, 0, 10), Verdict::AwaitsKeyframe);
     assert_eq!(scene.frame(1, 0, 0), SWITCH);
     assert_eq!(scene.frame(1, 0, 1), PASS);
