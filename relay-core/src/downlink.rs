@@ -30,23 +30,30 @@ const CALM: Duration = Duration::from_millis(50);
 /// Between two steps down: until a step shows, what was queued before has to leave.
 const STEP_DOWN_INTERVAL: Duration = Duration::from_millis(200);
 
-/// By how much the wait must have shrunk since the last step for it to be seen to work.
+/// By how much the wait has to shrink in that time for the last step to be seen to work, at least,
+/// and as a part of the wait.
 const DRAINED: Duration = Duration::from_millis(10);
+const DRAINED_PART: u32 = 16;
 
-/// For how long after a step up its keyframe may make others wait, up to [`SEVERE`].
+/// Waiting for longer than this counts whenever it was queued.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// For how long after a step up keyframes may make other frames wait, up to [`SEVERE`], or without
+/// end after the step back.
 const KEYFRAME_GRACE: Duration = Duration::from_secs(1);
 
-/// A step up has failed when pictures wait too long within this time. A rate that is 3 % too high
+/// A step up has failed when pictures wait too long within this time: a rate that is 1 % too high
 /// shows by then.
-const TRIAL: Duration = Duration::from_secs(4);
+const TRIAL: Duration = Duration::from_secs(10);
 
-/// The calm time before a step up, first and at most. At most: a viewer sees a failed trial as a
-/// short change of the picture, and a path that has become better is noticed this late.
+/// A step up that once failed has succeeded when it was calm for this long after it.
+const SETTLED: Duration = Duration::from_secs(4);
+
+/// The calm time before a step up; before one that failed it doubles up to the longest: a viewer
+/// sees a failed trial as a short change of the picture, and a path that has become better is
+/// noticed this late.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-
-/// After so much calm what failed before no longer counts.
-const FORGIVE_AFTER: Duration = Duration::from_secs(60);
 
 /// An estimate of the path's rate that is so much above the one at which a trial failed, in
 /// percent, ends the wait.
@@ -103,7 +110,11 @@ impl Restriction {
     /// By how many spatial layers the receiver gets less than it wants.
     pub(crate) const fn spatial_drop(self) -> u8 {
         let drop = self.step / TEMPORAL_STEPS;
-        if drop < MAX_SPATIAL_LAYERS { drop } else { MAX_SPATIAL_LAYERS - 1 }
+        if drop < MAX_SPATIAL_LAYERS {
+            drop
+        } else {
+            MAX_SPATIAL_LAYERS - 1
+        }
     }
 
     /// The highest temporal layer that passes of frames in `spatial` when the receiver wants the
@@ -148,14 +159,20 @@ impl Restriction {
 #[derive(Debug)]
 pub(crate) struct Downlink {
     restriction: Restriction,
-    /// When the restriction last changed, and whether upwards in quality.
+    /// When that last became less, if since then it has not become more.
+    raised_at: Option<Timestamp>,
     changed_at: Timestamp,
-    raised: bool,
-    /// How long pictures waited at the last step down.
-    wait_at_step: Duration,
+    /// When it was last asked whether too much waits, and how long pictures waited then.
+    judged_at: Timestamp,
+    waited: Duration,
+    /// Pictures that were queued before do not count.
+    counts_from: Timestamp,
+    /// A trial was taken back, and it has not been calm since.
+    reverted: bool,
     /// Nothing has waited for long since.
     calm_since: Timestamp,
-    /// The calm time that a step up takes at present.
+    /// The last step up that failed, and the calm time that it takes now.
+    failed: Option<Restriction>,
     wait: Duration,
     /// The path's rate as far as it is known, bits per second, now and when a trial last failed.
     rate: Option<u64>,
@@ -167,10 +184,14 @@ impl Downlink {
     pub(crate) const fn new(now: Timestamp) -> Self {
         Self {
             restriction: Restriction::NONE,
+            raised_at: None,
             changed_at: now,
-            raised: false,
-            wait_at_step: Duration::ZERO,
+            judged_at: Timestamp::ZERO,
+            waited: Duration::ZERO,
+            counts_from: Timestamp::ZERO,
+            reverted: false,
             calm_since: now,
+            failed: None,
             wait: FIRST_WAIT,
             rate: None,
             rate_at_failure: None,
@@ -182,22 +203,29 @@ impl Downlink {
         self.restriction
     }
 
-    /// A frame of video left that was queued at this time; or it is the oldest of those that wait.
+    /// A frame of video left that was queued at this time.
     pub(crate) fn video(&mut self, queued_at: Timestamp, now: Timestamp) {
+        self.waiting(queued_at, now);
+        self.moved(now);
+    }
+
+    /// The oldest frame of video that waits was queued at this time. To be said when another comes:
+    /// the less a path carries, the less leaves that would tell.
+    pub(crate) fn waiting(&mut self, queued_at: Timestamp, now: Timestamp) {
         let waited = now.since(queued_at);
         if waited > CALM {
             self.calm_since = now;
+        } else {
+            self.waited = Duration::ZERO;
+            self.reverted &= queued_at < self.counts_from;
         }
-        let limit = match self.raised && now.since(self.changed_at) < KEYFRAME_GRACE {
-            true => SEVERE,
-            false => LIMIT,
-        };
-        let stepped = !self.raised && self.changed_at > Timestamp::ZERO;
-        let drains = stepped && waited + DRAINED <= self.wait_at_step;
-        if waited > limit && !(drains && waited <= 2 * SEVERE) {
-            self.too_much(waited, now);
+        let fresh = self.raised_at.is_some_and(|at| now.since(at) < KEYFRAME_GRACE);
+        let limit = if fresh { SEVERE } else { LIMIT };
+        let counts = queued_at >= self.counts_from || waited > PATIENCE;
+        if waited > limit && counts && now.since(self.judged_at) >= STEP_DOWN_INTERVAL {
+            let enough = self.waited - DRAINED.max(self.waited / DRAINED_PART).min(self.waited);
+            self.judge(waited, waited <= enough, now);
         }
-        self.moved(now);
     }
 
     /// A frame of video was dropped that was queued at this time, since too much waited or it had
@@ -205,53 +233,74 @@ impl Downlink {
     pub(crate) fn dropped(&mut self, queued_at: Timestamp, now: Timestamp) {
         self.calm_since = now;
         // What was queued before the last step says nothing about it.
-        if queued_at >= self.changed_at {
-            self.too_much(SEVERE.max(now.since(queued_at)), now);
+        let counts = queued_at >= self.changed_at.max(self.counts_from);
+        if counts && now.since(self.judged_at) >= STEP_DOWN_INTERVAL {
+            self.judge(now.since(queued_at).max(SEVERE), false, now);
         }
     }
 
-    /// Something left; the path moves. A step up needs that, so that nobody who reads nothing is
-    /// sent more.
+    /// Something left: the path moves. A step up needs that, so that nobody is sent more who reads
+    /// nothing.
     pub(crate) fn moved(&mut self, now: Timestamp) {
-        let calm = now.since(self.calm_since);
-        if calm >= FORGIVE_AFTER {
-            self.wait = FIRST_WAIT;
+        let calm = now.since(self.calm_since).min(now.since(self.changed_at));
+        if calm >= SETTLED && self.failed.is_some_and(|failed| self.restriction <= failed) {
+            // What lies above was not tried; should it fail, this wait was for good reason.
+            self.failed = None;
+            self.wait = (self.wait / 2).max(FIRST_WAIT);
         }
-        if self.restriction != Restriction::NONE && calm.min(now.since(self.changed_at)) >= self.wait {
-            self.restriction = self.restriction.less();
+        let next = self.restriction.less();
+        let wait = match self.failed {
+            Some(failed) if next <= failed => self.wait,
+            _ => FIRST_WAIT,
+        };
+        if self.restriction != Restriction::NONE && calm >= wait {
+            self.restriction = next;
             self.changed_at = now;
-            self.raised = true;
+            self.raised_at = Some(now);
         }
     }
 
-    /// Takes an estimate of what the path carries, bits per second. Estimates of a path that is not
-    /// used to the full are too low, so only a rise counts.
+    /// Takes an estimate of what the path carries, bits per second. That of a path which is not used
+    /// to the full is too low, so that only a rise counts.
     pub(crate) fn set_rate(&mut self, bits_per_second: u64) {
         self.rate = Some(bits_per_second);
         let better = |failed: u64| bits_per_second >= failed.saturating_mul(BETTER_PERCENT) / 100;
         if self.rate_at_failure.is_some_and(better) {
+            self.failed = None;
             self.rate_at_failure = None;
             self.wait = FIRST_WAIT;
         }
     }
 
-    fn too_much(&mut self, waited: Duration, now: Timestamp) {
-        let since_change = now.since(self.changed_at);
-        let first = !self.raised && self.restriction == Restriction::NONE;
-        if since_change < STEP_DOWN_INTERVAL && !first {
+    fn judge(&mut self, waited: Duration, drains: bool, now: Timestamp) {
+        self.judged_at = now;
+        self.waited = waited;
+        if drains {
             return;
         }
-        if self.raised && since_change < TRIAL {
+        let trial = self.raised_at.is_some_and(|at| now.since(at) < TRIAL);
+        if trial {
             self.wait = (self.wait * 2).min(LONGEST_WAIT);
+            self.failed = Some(self.restriction);
             self.rate_at_failure = self.rate;
         }
-        self.restriction = match waited > SEVERE {
-            true => self.restriction.much_more(),
-            false => self.restriction.more(),
+        self.reverted |= trial;
+        let mild = self.reverted || waited <= SEVERE;
+        self.restriction = match mild {
+            true => self.restriction.more(),
+            false => self.restriction.much_more(),
         };
-        self.wait_at_step = waited;
+        if self.reverted {
+            // What has worked before will again, once the keyframes and the queue are through.
+            self.counts_from = now + KEYFRAME_GRACE;
+            self.waited = Duration::MAX;
+        } else if self.restriction >= Restriction::SMALLEST {
+            // No track is left out for a queue that is about to be gone.
+            self.counts_from = now;
+            self.waited = Duration::MAX;
+        }
+        self.raised_at = None;
         self.changed_at = now;
-        self.raised = false;
         self.calm_since = now;
     }
 }
