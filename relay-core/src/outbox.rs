@@ -402,7 +402,7 @@ impl Inner {
                 self.shrink_video(self.limits.video_bytes, DropCause::Overflow, now);
                 // Nobody may be reading; then nothing else says how long it waits.
                 if let Some(oldest) = self.queues[VIDEO].front() {
-                    self.downlink.video(oldest.outgoing.queued_at, now);
+                    self.downlink.waiting(oldest.outgoing.queued_at, now);
                 }
             }
             _ => {}
