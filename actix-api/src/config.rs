@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser};
 use relay_runtime::config::ConfigFile;
-use relay_runtime::{BusSettings, LogSettings, RelaySettings, TokenSettings, TraceSettings};
+use relay_runtime::{BusSettings, LogSettings, Networks, RelaySettings, TokenSettings, TraceSettings};
 
+use crate::client_address::ProxyHeader;
 use crate::db::DatabaseUrl;
 
 /// WebSocket relay, REST interface and web page of videocall
@@ -85,6 +86,21 @@ pub struct HttpSettings {
     )]
     pub allowed_origin: Vec<String>,
 
+    /// Networks of proxies in front of this server, separated by commas, or none: for whom they ask is read
+    /// from the header they send, and limits per address are for those clients
+    #[arg(long, env = "VIDEOCALL_TRUSTED_PROXIES", value_name = "NETWORKS", default_value_t = Networks::default())]
+    pub trusted_proxies: Networks,
+
+    /// Header in which these proxies say for whom they ask
+    #[arg(
+        long,
+        env = "VIDEOCALL_PROXY_HEADER",
+        value_name = "HEADER",
+        value_enum,
+        default_value_t = ProxyHeader::XForwardedFor
+    )]
+    pub proxy_header: ProxyHeader,
+
     /// Threads that serve connections [default: one per core]
     #[arg(long, env = "VIDEOCALL_HTTP_THREADS", value_name = "N")]
     pub http_threads: Option<NonZeroU32>,
@@ -103,10 +119,14 @@ pub struct JoinSettings {
     #[arg(long, env = "VIDEOCALL_TOKEN_LIFETIME_S", value_name = "S", default_value_t = DEFAULT_TOKEN_LIFETIME_S)]
     pub token_lifetime_s: u32,
 
-    /// Joins a minute from one address at most; 0 for no limit. Everybody behind one proxy or one NAT has
-    /// the same address
+    /// Joins a minute from one address at most; 0 for no limit. Everybody behind one NAT has the same address,
+    /// and so has everybody behind a proxy that is not in --trusted-proxies
     #[arg(long, env = "VIDEOCALL_JOINS_PER_MINUTE", value_name = "N", default_value_t = DEFAULT_JOINS_PER_MINUTE)]
     pub joins_per_minute: u32,
+
+    /// Meetings a minute that one address makes at most; 0 for no limit. Joins that make one do not count
+    #[arg(long, env = "VIDEOCALL_MEETINGS_PER_MINUTE", value_name = "N", default_value_t = DEFAULT_MEETINGS_PER_MINUTE)]
+    pub meetings_per_minute: u32,
 }
 
 /// An hour: a page that was opened early still enters, and a copied token is soon worthless.
@@ -114,6 +134,9 @@ const DEFAULT_TOKEN_LIFETIME_S: u32 = 3600;
 
 /// A school behind one address begins its lessons at the same minute.
 const DEFAULT_JOINS_PER_MINUTE: u32 = 600;
+
+/// Programs make a day's meetings in one go; each is a row that stays.
+const DEFAULT_MEETINGS_PER_MINUTE: u32 = 60;
 
 impl JoinSettings {
     /// How long a token can be used for entering.
@@ -128,6 +151,7 @@ impl Default for JoinSettings {
             public_websocket_url: None,
             token_lifetime_s: DEFAULT_TOKEN_LIFETIME_S,
             joins_per_minute: DEFAULT_JOINS_PER_MINUTE,
+            meetings_per_minute: DEFAULT_MEETINGS_PER_MINUTE,
         }
     }
 }

@@ -1,16 +1,18 @@
 //! Every way a request can fail, as an answer that a person can act on.
 
+use std::time::Duration;
+
 use actix_web::http::StatusCode;
-use actix_web::http::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::http::header::{self, HeaderValue, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use relay_runtime::TokenError;
 use videocall_types::api::ApiError;
-use videocall_types::{IdError, MeetingId};
+use videocall_types::{CloseCode, IdError, MeetingId};
 
 use crate::db::DatabaseError;
 
-/// Advice for requests that come too fast or too early, seconds.
-const RETRY_AFTER_SECONDS: u16 = 5;
+/// Advice for requests that come too early, where nothing better is known.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Why a request is not answered with what it asks for.
 #[derive(Debug, thiserror::Error)]
@@ -60,8 +62,17 @@ pub(crate) enum HttpError {
     #[error("The token is for another meeting; join {0} to get one for it.")]
     TokenOfAnotherMeeting(MeetingId),
     /// More joins than one address may ask for.
-    #[error("Too many people join from this address at once; try again in some seconds.")]
-    TooManyJoins,
+    #[error("Too many people join from this address at once; try again in {} s.", seconds(*.0))]
+    TooManyJoins(Duration),
+    /// More meetings than one address may make.
+    #[error("Too many meetings are made from this address; try again in {} s.", seconds(*.0))]
+    TooManyMeetings(Duration),
+    /// More connections than one address may have.
+    #[error("{}", CloseCode::TooManyConnections)]
+    TooManyConnections,
+    /// More connections than the relay takes.
+    #[error("{}", CloseCode::RelayFull)]
+    RelayFull,
     /// The server stops.
     #[error("The server is restarting; try again in some seconds.")]
     Draining,
@@ -77,6 +88,14 @@ impl HttpError {
     /// The stable word for programs.
     pub(crate) fn word(&self) -> &'static str {
         self.kind().1
+    }
+
+    /// When to try again.
+    fn retry_after(&self) -> Duration {
+        match self {
+            Self::TooManyJoins(time) | Self::TooManyMeetings(time) => *time,
+            _ => RETRY_AFTER,
+        }
     }
 
     /// The status and the stable word for programs.
@@ -97,12 +116,20 @@ impl HttpError {
             Self::Token(TokenError::Expired) => (StatusCode::UNAUTHORIZED, "token_expired"),
             Self::Token(_) => (StatusCode::UNAUTHORIZED, "bad_token"),
             Self::TokenOfAnotherMeeting(_) => (StatusCode::FORBIDDEN, "wrong_meeting"),
-            Self::TooManyJoins => (StatusCode::TOO_MANY_REQUESTS, "too_many_joins"),
+            Self::TooManyJoins(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_joins"),
+            Self::TooManyMeetings(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_meetings"),
+            Self::TooManyConnections => (StatusCode::TOO_MANY_REQUESTS, "too_many_connections"),
+            Self::RelayFull => (StatusCode::SERVICE_UNAVAILABLE, "relay_full"),
             Self::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
             Self::Database(_) => (StatusCode::SERVICE_UNAVAILABLE, "database"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
     }
+}
+
+/// Whole seconds, no fewer.
+fn seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
 impl ResponseError for HttpError {
@@ -126,17 +153,17 @@ impl ResponseError for HttpError {
         let headers = response.headers_mut();
         match status {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+                headers.insert(
+                    header::RETRY_AFTER,
+                    HeaderValue::from(seconds(self.retry_after())),
+                );
             }
             // RFC 9110 §11.6.1: says how to authenticate.
             StatusCode::UNAUTHORIZED => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             StatusCode::UPGRADE_REQUIRED => {
-                headers.insert(
-                    actix_web::http::header::UPGRADE,
-                    HeaderValue::from_static("websocket"),
-                );
+                headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
             }
             _ => {}
         }

@@ -4,6 +4,7 @@
 //! are moved, requests answered and meetings stored. [`serve`] takes its listener, its relay and its
 //! database from outside, so that one process can hold several servers and tests any number of them.
 
+mod client_address;
 mod config;
 mod db;
 mod error;
@@ -17,6 +18,7 @@ mod socket;
 mod ui;
 mod websocket;
 
+pub use client_address::ProxyHeader;
 pub use config::{HttpSettings, JoinSettings, Settings};
 pub use db::{Database, DatabaseError, DatabaseUrl, DatabaseUrlError};
 pub use run::run;

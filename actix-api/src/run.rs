@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use anyhow::Context as _;
-use relay_runtime::{Relay, TokenService, Traces, logging, shutdown_on_signal};
+use relay_runtime::{Relay, TokenService, Traces, logging, raise_file_limit, shutdown_on_signal};
 
 use crate::{Database, Parts, Settings, serve};
 
@@ -14,6 +14,7 @@ use crate::{Database, Parts, Settings, serve};
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
     logging::init(&settings.logs)?;
     let traces = Traces::start(&settings.traces, "actix-api")?;
+    raise_file_limit(&settings.relay);
     let shutdown = shutdown_on_signal()?;
     let listener = TcpListener::bind(settings.bind).with_context(|| {
         format!(

@@ -5,18 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Server;
-use actix_web::{App, HttpServer, web};
+use actix_web::{App, HttpServer, rt, web};
 use anyhow::Context as _;
 use relay_runtime::Relay;
 use tokio_util::sync::CancellationToken;
 use videocall_types::api::{RelayEndpoint, TransportKind};
 
+use crate::client_address::ClientAddresses;
 use crate::config::{HttpSettings, JoinSettings};
 use crate::db::Database;
 use crate::origin::OriginPolicy;
-use crate::rest::Joining;
+use crate::rest::{Clients, Joining, Making};
+use crate::socket::Doorkeeper;
 use crate::ui::Ui;
-use crate::{headers, health, rest, socket, ui, websocket};
+use crate::{headers, health, rest, ui, websocket};
 
 /// How long an idle connection is kept: somebody reads the page before joining, and the join is then one
 /// round trip.
@@ -85,14 +87,24 @@ fn build(
     listener: TcpListener,
 ) -> std::io::Result<Server> {
     let origins = OriginPolicy::new(&http.allowed_origin);
+    let clients = Clients {
+        addresses: ClientAddresses::new(http.trusted_proxies.clone(), http.proxy_header),
+        unlimited: parts.relay.settings().unlimited_networks.clone(),
+    };
+    let doorkeeper = Doorkeeper::new(&parts.relay, &http.trusted_proxies);
+    let overload = parts.relay.overload().clone();
     let shared = Shared {
         relay: web::Data::from(parts.relay),
         database: web::Data::new(parts.database),
-        joining: web::Data::new(Joining::new(join)),
+        joining: web::Data::new(Joining::new(join, clients.clone())),
+        making: web::Data::new(Making::new(join, clients.clone())),
+        addresses: web::Data::new(clients.addresses),
         origins: web::Data::new(origins.clone()),
         ui: web::Data::new(Ui::new(http.ui_dir.clone())),
     };
     let factory = move || {
+        // Once on each thread that serves connections.
+        rt::spawn(overload.clone().watch_event_loop());
         let shared = shared.clone();
         App::new()
             .wrap(headers::security())
@@ -112,7 +124,7 @@ fn build(
     };
     let mut server = HttpServer::new(factory)
         .disable_signals()
-        .on_connect(socket::tune)
+        .on_connect(move |connection, data| doorkeeper.admit(connection, data))
         .tcp_nodelay(true)
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(REQUEST_TIMEOUT)
@@ -130,6 +142,8 @@ struct Shared {
     relay: web::Data<Relay>,
     database: web::Data<Database>,
     joining: web::Data<Joining>,
+    making: web::Data<Making>,
+    addresses: web::Data<ClientAddresses>,
     origins: web::Data<OriginPolicy>,
     ui: web::Data<Ui>,
 }
@@ -140,6 +154,8 @@ impl Shared {
             .app_data(self.relay)
             .app_data(self.database)
             .app_data(self.joining)
+            .app_data(self.making)
+            .app_data(self.addresses)
             .app_data(self.origins)
             .app_data(self.ui);
     }

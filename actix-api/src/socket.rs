@@ -1,10 +1,14 @@
-//! What the operating system is told about accepted connections.
+//! Accepted TCP connections, before a byte of them is read: how many there may be, and what the operating
+//! system is told about them.
 
 use std::any::Any;
+use std::net::Shutdown;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Extensions;
 use actix_web::rt::net::TcpStream;
+use relay_runtime::{Connections, Networks, Relay};
 use socket2::SockRef;
 use videocall_types::limits::LIVENESS;
 
@@ -16,13 +20,38 @@ const MAX_UNSENT_BYTES: u32 = 32 * 1024;
 /// nothing any more: while a response is flushed at its end.
 const UNACKNOWLEDGED_TIMEOUT: Duration = LIVENESS.saturating_mul(2);
 
-/// Called for every connection when it is accepted.
-pub(crate) fn tune(connection: &dyn Any, _data: &mut Extensions) {
-    if let Some(stream) = connection.downcast_ref::<TcpStream>()
-        && let Err(error) = set_options(stream)
-    {
-        tracing::debug!(%error, "a connection keeps the system's defaults");
+/// Counts connections and turns away those that are too many.
+#[derive(Clone)]
+pub(crate) struct Doorkeeper(Arc<Connections>);
+
+impl Doorkeeper {
+    /// Proxies have as many connections as they like; their clients are counted by what they ask for.
+    pub(crate) fn new(relay: &Relay, proxies: &Networks) -> Self {
+        Self(Connections::of_http(relay.settings(), proxies))
     }
+
+    /// Called for every connection when it is accepted.
+    pub(crate) fn admit(&self, connection: &dyn Any, data: &mut Extensions) {
+        let Some(stream) = connection.downcast_ref::<TcpStream>() else {
+            return;
+        };
+        let address = stream.peer_addr().map(|peer| peer.ip());
+        match address.map(|address| self.0.accept(address)) {
+            // Counted as long as its data are kept, which is as long as it is open.
+            Ok(Ok(place)) => {
+                data.insert(place);
+            }
+            Ok(Err(_)) | Err(_) => turn_away(stream),
+        }
+        if let Err(error) = set_options(stream) {
+            tracing::debug!(%error, "a connection keeps the system's defaults");
+        }
+    }
+}
+
+/// The server then finds the connection at its end.
+fn turn_away(stream: &TcpStream) {
+    let _gone_already = SockRef::from(stream).shutdown(Shutdown::Both);
 }
 
 #[cfg(target_os = "linux")]

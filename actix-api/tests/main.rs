@@ -2,6 +2,7 @@
 
 mod common;
 mod database;
+mod limits;
 mod rest;
 mod ui;
 mod websocket;

@@ -1,6 +1,6 @@
 //! The REST interface on both databases.
 
-use actix_api::{HttpSettings, JoinSettings};
+use actix_api::HttpSettings;
 use relay_runtime::TokenService;
 use reqwest::{Client, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -293,33 +293,6 @@ async fn relays_are_listed_best_first() {
     assert_eq!(joined.relays[1].transport, TransportKind::WebSocket);
     assert_eq!(joined.relays[1].url, "/ws");
     assert_eq!(joined.relays.len(), 2);
-}
-
-#[tokio::test]
-async fn joins_are_limited_per_address() {
-    let settings = JoinSettings {
-        joins_per_minute: 3,
-        ..JoinSettings::default()
-    };
-    let server = TestServer::start(Options {
-        join: settings,
-        ..Options::default()
-    })
-    .await;
-    let client = Client::new();
-    for _ in 0..3 {
-        join(&client, &server, "demo", &json!({"user_id": "alice"})).await;
-    }
-    let request = client
-        .post(server.url("/api/v1/meetings/demo/join"))
-        .json(&json!({"user_id": "alice"}));
-    refused(
-        request,
-        StatusCode::TOO_MANY_REQUESTS,
-        "too_many_joins",
-        "try again",
-    )
-    .await;
 }
 
 #[tokio::test]

@@ -216,6 +216,7 @@ async fn who_does_not_read_harms_nobody_and_costs_little() {
     const FRAME_BYTES: usize = 50_000;
     let relay = RelaySettings {
         max_upload_bps: 100_000_000_000,
+        max_download_bps: 0,
         ..RelaySettings::default()
     };
     let server = TestServer::start(Options {

@@ -55,7 +55,7 @@ impl Relay {
     /// Seats a connection whose first message was this Hello.
     ///
     /// # Errors
-    /// The refusal to send: version, token, a full relay or meeting, draining.
+    /// The refusal to send: version, token, a full relay or meeting, draining, overload.
     pub(crate) fn admit(
         self: &Arc<Self>,
         hello: Hello,
@@ -78,6 +78,10 @@ impl Relay {
         let claims = self.tokens().verify(&hello.token, TokenUse::Join)?;
         let resume = self.tokens().resumable(&claims, &hello.resume_token);
         let verified_at = self.clock().now();
+        // Whoever was in the call before stays in it.
+        if self.overload().is_busy() && resume.is_none() {
+            return Err(Closing::new(CloseCode::Busy));
+        }
         let place = self
             .seats()
             .take()

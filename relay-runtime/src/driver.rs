@@ -9,11 +9,10 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use relay_core::Departure;
-use tokio::time::{Instant, sleep, timeout};
-use videocall_types::limits::HANDSHAKE_TIMEOUT;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use videocall_types::{CloseCode, Closing};
 
-use crate::{Carrier, Disconnect, Ingress, Relay};
+use crate::{Carrier, Connection, Disconnect, Ingress, Limit, Relay};
 
 /// How long the last message may take to be written. A peer that has stopped reading gets the close
 /// code alone.
@@ -26,10 +25,14 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 impl Relay {
     /// Serves one connection until it ends: waits for Hello, checks the token, joins the meeting,
     /// then passes packets both ways. Ends with a typed close unless the peer was first.
-    pub async fn serve<C: Carrier>(self: Arc<Self>, carrier: C) {
-        let ingress = Ingress::new(self.clone(), carrier.transport(), carrier.peer());
-        let code = converse(&self, &carrier, &ingress).await;
+    pub async fn serve<C: Carrier>(self: Arc<Self>, carrier: C, connection: Connection) {
+        let (transport, peer) = (carrier.transport(), carrier.peer());
+        let ingress = Ingress::new(self.clone(), transport, peer, connection.refusal());
+        let code = converse(&self, &carrier, &ingress, connection).await;
         ingress.meters().ended(code, ingress.seat().is_some());
+        if let Some(limit) = code.and_then(Limit::behind) {
+            self.note_exceeded(limit);
+        }
         carrier.close(code.unwrap_or(CloseCode::Left)).await;
     }
 }
@@ -56,7 +59,12 @@ impl From<Disconnect> for End {
 }
 
 /// Returns the code to close with; `None` when the peer has gone by itself.
-async fn converse<C: Carrier>(relay: &Relay, carrier: &C, ingress: &Ingress) -> Option<CloseCode> {
+async fn converse<C: Carrier>(
+    relay: &Relay,
+    carrier: &C,
+    ingress: &Ingress,
+    mut connection: Connection,
+) -> Option<CloseCode> {
     // On its own, so that it is polled when something has arrived and not whenever something leaves,
     // which is a hundred times as often for most people.
     let mut reading = FuturesUnordered::from_iter([carrier.read(ingress)]);
@@ -64,7 +72,7 @@ async fn converse<C: Carrier>(relay: &Relay, carrier: &C, ingress: &Ingress) -> 
         biased;
         Some(disconnect) = reading.next() => Err(End::from(disconnect)),
         () = ingress.seated() => Ok(()),
-        () = sleep(HANDSHAKE_TIMEOUT) => Err(say(CloseCode::HandshakeTimeout, Departure::Left)),
+        () = sleep_until(connection.accepted_at() + relay.settings().handshake_timeout()) => Err(say(CloseCode::HandshakeTimeout, Departure::Left)),
         () = relay.drained() => Err(say(CloseCode::Draining, Departure::Left)),
     };
     // Not before: a carrier may wait with its writing channel until the peer has opened it.
@@ -72,6 +80,7 @@ async fn converse<C: Carrier>(relay: &Relay, carrier: &C, ingress: &Ingress) -> 
     let end = match greeted {
         Err(end) => end,
         Ok(()) => {
+            connection.is_known();
             ingress.meters().session_started();
             let end = tokio::select! {
                 biased;

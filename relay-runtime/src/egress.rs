@@ -11,6 +11,7 @@ use videocall_types::{Closing, MediaClass, ServerMessage, Timestamp};
 
 use crate::clock::Clock;
 use crate::meters::CarrierMeters;
+use crate::overload::Traffic;
 use crate::room::Room;
 use crate::traces::Entry;
 
@@ -21,6 +22,7 @@ use crate::traces::Entry;
 pub struct Egress {
     clock: Clock,
     meters: Arc<CarrierMeters>,
+    traffic: Arc<Traffic>,
     seat: OnceLock<(Arc<Room>, Arc<Member>)>,
     /// Whether there is an entry.
     entering: AtomicBool,
@@ -41,10 +43,11 @@ struct End {
 const MAX_WAITING: usize = 4;
 
 impl Egress {
-    pub(crate) fn new(clock: Clock, meters: Arc<CarrierMeters>) -> Self {
+    pub(crate) fn new(clock: Clock, meters: Arc<CarrierMeters>, traffic: Arc<Traffic>) -> Self {
         Self {
             clock,
             meters,
+            traffic,
             seat: OnceLock::new(),
             entering: AtomicBool::new(false),
             entry: Mutex::default(),
@@ -66,6 +69,7 @@ impl Egress {
             packet: ServerMessage::Closing(closing).encode(),
             class: MediaClass::Control,
             layer: None,
+            temporal: 0,
             keyframe: false,
             queued_at: self.clock.now(),
         };
@@ -93,6 +97,7 @@ impl Egress {
             let next = room.meeting().poll_outgoing(member, classes, now, cx);
             if let Poll::Ready(next) = next {
                 if let Some(outgoing) = &next {
+                    self.traffic.sent(outgoing.packet.len());
                     let waited = now.since(outgoing.queued_at);
                     self.meters.taken(outgoing.class, outgoing.packet.len(), waited);
                 }

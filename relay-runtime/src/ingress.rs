@@ -16,7 +16,7 @@ use videocall_types::{
 };
 
 use crate::admission::Place;
-use crate::meters::CarrierMeters;
+use crate::meters::{CarrierMeters, Limit};
 use crate::rate::ControlRate;
 use crate::room::Room;
 use crate::traces::{Entry, Seated};
@@ -34,6 +34,8 @@ pub struct Ingress {
     /// Microseconds on the relay's clock.
     heard_at: AtomicU64,
     control_rate: Mutex<ControlRate>,
+    /// Why the greeting is refused, whatever it says.
+    refusal: Option<CloseCode>,
     seat: OnceLock<Seat>,
     /// Cancelled once there is a seat.
     seated: CancellationToken,
@@ -53,12 +55,17 @@ pub(crate) struct Seat {
 }
 
 impl Ingress {
-    pub(crate) fn new(relay: Arc<Relay>, transport: TransportKind, peer: IpAddr) -> Self {
+    pub(crate) fn new(
+        relay: Arc<Relay>,
+        transport: TransportKind,
+        peer: IpAddr,
+        refusal: Option<CloseCode>,
+    ) -> Self {
         let now = relay.clock().now();
         let meters = relay.meters().carrier(transport);
         let per_second = relay.limits().max_control_per_second;
         Self {
-            egress: Egress::new(*relay.clock(), meters.clone()),
+            egress: Egress::new(*relay.clock(), meters.clone(), relay.overload().traffic().clone()),
             control_rate: Mutex::new(ControlRate::new(per_second, now)),
             accepted_at: now,
             heard_at: AtomicU64::new(now.as_micros()),
@@ -66,6 +73,7 @@ impl Ingress {
             transport,
             peer,
             meters,
+            refusal,
             seat: OnceLock::new(),
             seated: CancellationToken::new(),
         }
@@ -82,7 +90,9 @@ impl Ingress {
         }
         let now = self.heard();
         self.meters.received(MediaClass::Control, packet.len());
+        self.relay.overload().traffic().received(packet.len());
         if !self.control_rate.lock().take(now) {
+            self.relay.note_exceeded(Limit::ControlPerSession);
             return Err(Closing::with_message(
                 CloseCode::RateExceeded,
                 "This client sends more messages than the server takes.",
@@ -115,7 +125,14 @@ impl Ingress {
         if let Ok(header) = FrameHeader::peek(packet) {
             self.meters.received(header.class(), packet.len());
         }
-        seat.room.meeting().media(&seat.member, packet, now)
+        self.relay.overload().traffic().received(packet.len());
+        let taken = seat.room.meeting().media(&seat.member, packet, now);
+        if let Err(closing) = &taken
+            && closing.code == CloseCode::RateExceeded
+        {
+            self.relay.note_exceeded(Limit::UploadPerSession);
+        }
+        taken
     }
 
     /// The peer showed a sign of life that is not a packet, such as a WebSocket's pong.
@@ -180,6 +197,9 @@ impl Ingress {
     }
 
     fn enter(&self, hello: Hello, now: Timestamp) -> Result<(), Closing> {
+        if let Some(code) = self.refusal {
+            return Err(Closing::new(code));
+        }
         let mut entry = Entry::begin(&hello.token, self.transport, self.accepted_at, now);
         let seat = match self.relay.admit(hello, self.transport, now) {
             Ok(seat) => seat,

@@ -6,6 +6,7 @@
 mod exporter;
 mod histogram;
 mod histograms;
+mod limits;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,6 +20,8 @@ use videocall_types::{ClientReport, CloseCode, MediaClass};
 
 pub use exporter::render_metrics;
 pub use histogram::Histogram;
+pub use limits::Limit;
+pub(crate) use limits::{LimitMeters, Strain};
 
 use crate::Relay;
 use crate::bus::Published;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use rand::Rng as _;
-use relay_core::{JoinRequest, Meeting, MeetingSettings, Member};
+use relay_core::{JoinRequest, Meeting, MeetingSettings, Member, QueueBudget};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, interval, sleep};
 use tokio_util::sync::CancellationToken;
@@ -17,9 +17,11 @@ use videocall_types::{
 };
 
 use crate::admission::Seats;
+use crate::connections::Connections;
 use crate::meters::{Meters, RelayState};
+use crate::overload::Overload;
 use crate::room::Room;
-use crate::{Bus, Clock, RelayDirectory, RelaySettings, TokenService};
+use crate::{Bus, Clock, Limit, RelayDirectory, RelaySettings, TokenService};
 
 /// After everybody was closed, how long their connections may take to end.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(3);
@@ -37,6 +39,8 @@ pub struct Relay {
     directory: RelayDirectory,
     rooms: DashMap<MeetingId, Arc<Room>>,
     seats: Arc<Seats>,
+    connections: Arc<Connections>,
+    overload: Arc<Overload>,
     meters: Arc<Meters>,
     draining: AtomicBool,
     drained: CancellationToken,
@@ -58,10 +62,19 @@ impl Relay {
             bus: bus.is_some(),
             limits: settings.session_limits(),
             max_sessions: settings.max_sessions_per_meeting,
+            max_download_bps: settings.max_download_bps,
+            queues: QueueBudget::new(settings.max_queued_bytes),
             ..MeetingSettings::new(id.clone())
         };
+        let overload = Overload::new(
+            settings.overload_limits(),
+            meetings.queues.clone(),
+            meetings.pressure.clone(),
+        );
         let relay = Arc::new(Self {
             seats: Seats::new(settings.max_sessions),
+            connections: Connections::new(settings.connection_limits()),
+            overload,
             meetings: Arc::new(meetings),
             tokens,
             clock: Clock::start(),
@@ -78,6 +91,9 @@ impl Relay {
         tokio::spawn(relay.clone().keep_house());
         tokio::spawn(crate::meters::watch_bus(relay.clone()));
         tokio::spawn(crate::directory::keep(relay.clone()));
+        tokio::spawn(crate::revocation::keep(relay.clone()));
+        tokio::spawn(relay.overload.clone().watch_event_loop());
+        tokio::spawn(relay.overload.clone().run(relay.connections.clone()));
         tokio::spawn(relay.clone().drain_after(shutdown));
         relay
     }
@@ -112,6 +128,26 @@ impl Relay {
         self.settings.max_sessions
     }
 
+    /// What may be set of this relay.
+    pub fn settings(&self) -> &RelaySettings {
+        &self.settings
+    }
+
+    /// The connections that this relay has; ask them before accepting one.
+    pub fn connections(&self) -> &Arc<Connections> {
+        &self.connections
+    }
+
+    /// Counts that somebody wanted more than a limit allows.
+    pub fn note_exceeded(&self, limit: Limit) {
+        self.overload.meters().exceeded(limit);
+    }
+
+    /// Whether this relay manages what it has to do.
+    pub fn overload(&self) -> &Arc<Overload> {
+        &self.overload
+    }
+
     /// Sessions connected now.
     pub fn session_count(&self) -> usize {
         self.seats.taken()
@@ -134,6 +170,11 @@ impl Relay {
 
     pub(crate) fn bus(&self) -> Option<&Arc<dyn Bus>> {
         self.bus.as_ref()
+    }
+
+    /// The meeting, if it is held here.
+    pub(crate) fn room(&self, id: &MeetingId) -> Option<Arc<Room>> {
+        self.rooms.get(id).map(|room| room.clone())
     }
 
     pub(crate) fn seats(&self) -> &Arc<Seats> {

@@ -3,13 +3,21 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use videocall_types::limits::{MAX_SESSIONS_PER_MEETING, MAX_SESSIONS_PER_RELAY, MAX_TRACKS, MAX_UPLOAD_BPS};
+use videocall_types::limits::{
+    HANDSHAKE_TIMEOUT, MAX_CONNECTIONS_PER_ADDRESS, MAX_CONTROL_PER_SECOND, MAX_DOWNLOAD_BPS, MAX_LOOP_DELAY,
+    MAX_QUEUED_BYTES, MAX_RELAY_DOWNLOAD_BPS, MAX_RELAY_UPLOAD_BPS, MAX_SESSIONS_PER_MEETING,
+    MAX_SESSIONS_PER_RELAY, MAX_TRACKS, MAX_UPLOAD_BPS,
+};
 use videocall_types::{RelayId, SessionLimits};
 
 use crate::bus::NatsBus;
+use crate::connections::{ConnectionLimits, LimitNames};
+use crate::network::Networks;
+use crate::overload::OverloadLimits;
 use crate::{Bus, TokenSecret};
 
 /// What a relay allows.
@@ -33,9 +41,50 @@ pub struct RelaySettings {
           value_parser = clap::value_parser!(u32).range(1..=MAX_TRACKS as i64))]
     pub max_tracks: u32,
 
-    /// Bits per second that one session may send at most
+    /// Connections from one address at most, counted before anything is known of them; 0 for no limit. A
+    /// /64 of IPv6 counts as one address
+    #[arg(long, env = "VIDEOCALL_MAX_CONNECTIONS_PER_ADDRESS", value_name = "N", default_value_t = MAX_CONNECTIONS_PER_ADDRESS)]
+    pub max_connections_per_address: usize,
+
+    /// Networks that limits per address are not for, separated by commas, or none: offices, and proxies
+    /// that are not in --trusted-proxies
+    #[arg(long, env = "VIDEOCALL_UNLIMITED_NETWORKS", value_name = "NETWORKS", default_value_t = Networks::loopback())]
+    pub unlimited_networks: Networks,
+
+    /// Milliseconds from an accepted connection to the client's greeting at most
+    #[arg(long, env = "VIDEOCALL_HANDSHAKE_TIMEOUT_MS", value_name = "MS", default_value_t = HANDSHAKE_TIMEOUT.as_millis() as u32)]
+    pub handshake_timeout_ms: u32,
+
+    /// Control messages per second that one session may send at most, averaged over some seconds
+    #[arg(long, env = "VIDEOCALL_MAX_CONTROL_PER_SECOND", value_name = "N", default_value_t = MAX_CONTROL_PER_SECOND)]
+    pub max_control_per_second: u32,
+
+    /// Bits per second that one session may send at most; more ends its connection
     #[arg(long, env = "VIDEOCALL_MAX_UPLOAD_BPS", value_name = "BPS", default_value_t = MAX_UPLOAD_BPS)]
     pub max_upload_bps: u64,
+
+    /// Bits per second that one session is sent at most; layers that do not fit are left out, sound never is
+    #[arg(long, env = "VIDEOCALL_MAX_DOWNLOAD_BPS", value_name = "BPS", default_value_t = MAX_DOWNLOAD_BPS)]
+    pub max_download_bps: u64,
+
+    /// Bits per second that all sessions together may send before new ones are refused and layers left out
+    /// for everybody; 0 for no limit
+    #[arg(long, env = "VIDEOCALL_MAX_RELAY_UPLOAD_BPS", value_name = "BPS", default_value_t = MAX_RELAY_UPLOAD_BPS)]
+    pub max_relay_upload_bps: u64,
+
+    /// Bits per second that all sessions together are sent before new ones are refused and layers left out
+    /// for everybody; 0 for no limit
+    #[arg(long, env = "VIDEOCALL_MAX_RELAY_DOWNLOAD_BPS", value_name = "BPS", default_value_t = MAX_RELAY_DOWNLOAD_BPS)]
+    pub max_relay_download_bps: u64,
+
+    /// Bytes that wait for all receivers together at most; above, video waits no longer than it has to
+    #[arg(long, env = "VIDEOCALL_MAX_QUEUED_BYTES", value_name = "BYTES", default_value_t = MAX_QUEUED_BYTES)]
+    pub max_queued_bytes: usize,
+
+    /// Milliseconds that event loops may be late, on average, before new sessions are refused and layers left
+    /// out for everybody; 0 for no limit
+    #[arg(long, env = "VIDEOCALL_MAX_LOOP_DELAY_MS", value_name = "MS", default_value_t = MAX_LOOP_DELAY.as_millis() as u32)]
+    pub max_loop_delay_ms: u32,
 
     /// Milliseconds that clients are given to move elsewhere when the server stops
     #[arg(
@@ -52,7 +101,30 @@ impl RelaySettings {
         SessionLimits {
             max_tracks: self.max_tracks,
             max_upload_bps: self.max_upload_bps,
+            max_control_per_second: self.max_control_per_second,
             ..SessionLimits::default()
+        }
+    }
+
+    /// From an accepted connection to its greeting.
+    pub fn handshake_timeout(&self) -> Duration {
+        Duration::from_millis(self.handshake_timeout_ms.into())
+    }
+
+    pub(crate) fn connection_limits(&self) -> ConnectionLimits {
+        ConnectionLimits {
+            sessions: self.max_sessions,
+            per_address: self.max_connections_per_address,
+            unlimited: self.unlimited_networks.clone(),
+            names: LimitNames::SESSIONS,
+        }
+    }
+
+    pub(crate) fn overload_limits(&self) -> OverloadLimits {
+        OverloadLimits {
+            loop_delay: Duration::from_millis(self.max_loop_delay_ms.into()),
+            upload_bps: self.max_relay_upload_bps,
+            download_bps: self.max_relay_download_bps,
         }
     }
 }
@@ -64,7 +136,16 @@ impl Default for RelaySettings {
             max_sessions: MAX_SESSIONS_PER_RELAY,
             max_sessions_per_meeting: MAX_SESSIONS_PER_MEETING,
             max_tracks: MAX_TRACKS as u32,
+            max_connections_per_address: MAX_CONNECTIONS_PER_ADDRESS,
+            unlimited_networks: Networks::loopback(),
+            handshake_timeout_ms: HANDSHAKE_TIMEOUT.as_millis() as u32,
+            max_control_per_second: MAX_CONTROL_PER_SECOND,
             max_upload_bps: MAX_UPLOAD_BPS,
+            max_download_bps: MAX_DOWNLOAD_BPS,
+            max_relay_upload_bps: MAX_RELAY_UPLOAD_BPS,
+            max_relay_download_bps: MAX_RELAY_DOWNLOAD_BPS,
+            max_queued_bytes: MAX_QUEUED_BYTES,
+            max_loop_delay_ms: MAX_LOOP_DELAY.as_millis() as u32,
             drain_timeout_ms: 2000,
         }
     }

@@ -12,6 +12,7 @@ use rand::Rng as _;
 use videocall_types::token::{Claims, TokenUse};
 use videocall_types::{CloseCode, Closing, MeetingId, SessionId, UserName};
 
+use crate::revocation::Revocations;
 use crate::write_private;
 
 /// Bytes of a signing secret at least: the output of SHA-256 (RFC 7518 §3.2).
@@ -81,6 +82,9 @@ pub enum TokenError {
     /// Not signed with our secret, not a token, or not for this purpose.
     #[error("the token is not valid here; join again")]
     Invalid,
+    /// It was taken back before it expired.
+    #[error("the token was taken back; join again")]
+    Revoked,
     /// A secret that could be guessed.
     #[error("a token secret has at least {MIN_SECRET_BYTES} bytes")]
     ShortSecret,
@@ -88,15 +92,20 @@ pub enum TokenError {
 
 impl From<TokenError> for Closing {
     fn from(error: TokenError) -> Self {
-        Self::new(match error {
-            TokenError::Expired => CloseCode::TokenExpired,
-            TokenError::Invalid | TokenError::ShortSecret => CloseCode::BadToken,
-        })
+        match error {
+            TokenError::Expired => Self::new(CloseCode::TokenExpired),
+            TokenError::Invalid | TokenError::ShortSecret => Self::new(CloseCode::BadToken),
+            TokenError::Revoked => Self::with_message(
+                CloseCode::BadToken,
+                "The invitation was taken back; open the meeting's address again.",
+            ),
+        }
     }
 }
 
-/// Signs and verifies tokens.
+/// Signs and verifies tokens, and remembers which were taken back.
 pub struct TokenService {
+    revocations: Revocations,
     encoding: EncodingKey,
     decoding: DecodingKey,
     validation: Validation,
@@ -110,6 +119,7 @@ impl TokenService {
         // without harm and no leeway is needed.
         validation.leeway = 0;
         Self {
+            revocations: Revocations::default(),
             encoding: EncodingKey::from_secret(secret.0.as_bytes()),
             decoding: DecodingKey::from_secret(secret.0.as_bytes()),
             validation,
@@ -125,7 +135,7 @@ impl TokenService {
     /// The claims of a token for entering a meeting, or for anything else that is asked.
     ///
     /// # Errors
-    /// When it has expired, or is not ours, or not good for `wanted`.
+    /// When it has expired, was revoked, is not ours, or not good for `wanted`.
     pub fn verify(&self, token: &str, wanted: TokenUse) -> Result<Claims, TokenError> {
         let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation)
             .map_err(|error| match error.kind() {
@@ -136,7 +146,12 @@ impl TokenService {
         if claims.token_use != wanted {
             return Err(TokenError::Invalid);
         }
+        self.revocations.check(&claims)?;
         Ok(claims)
+    }
+
+    pub(crate) fn revocations(&self) -> &Revocations {
+        &self.revocations
     }
 
     /// A token that opens one meeting for `lifetime`, and when it expires (seconds since the Unix
@@ -192,7 +207,8 @@ impl fmt::Debug for TokenService {
     }
 }
 
-fn unix_seconds() -> u64 {
+/// The time of day, seconds since the Unix epoch.
+pub(crate) fn unix_seconds() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use actix_api::{Database, DatabaseUrl, HttpSettings, JoinSettings, Parts};
 use anyhow::Context as _;
-use relay_runtime::{Relay, TokenService, Traces, logging, shutdown_on_signal};
+use relay_runtime::{Relay, TokenService, Traces, logging, raise_file_limit, shutdown_on_signal};
 use tokio_util::sync::CancellationToken;
 use webtransport_server::WebTransportServer;
 
@@ -19,6 +19,7 @@ use crate::Settings;
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
     logging::init(&settings.logs)?;
     let traces = Traces::start(&settings.traces, "videocall-server")?;
+    raise_file_limit(&settings.relay);
     let shutdown = shutdown_on_signal()?;
     let server = Server::bind(settings, shutdown).await?;
     let url = page_url(server.http_address()?);

@@ -26,20 +26,35 @@ const MAX_SEND_WINDOW: u64 = 1024 * 1024;
 /// The window before anything is known of the path: a first keyframe fits.
 const INITIAL_SEND_WINDOW: u64 = 256 * 1024;
 
+/// Connections that have sent their first packet and are not looked at yet: the accept loop waits for
+/// nothing, so more than a burst means that the processor is busy, and the clients ask again.
+const MAX_INCOMING: usize = 4096;
+
+/// What is kept of one of them meanwhile: the packets of one flight.
+const INCOMING_BYTES: u64 = 64 * 1024;
+
+/// What is kept of all of them.
+const ALL_INCOMING_BYTES: u64 = 16 * 1024 * 1024;
+
 /// The settings of QUIC for these clients and this certificate.
 pub(crate) fn server_config(socket: UdpSocket, identity: Identity) -> ServerConfig {
-    ServerConfig::builder()
-        .with_bind_socket(socket)
-        .with_custom_transport(identity, transport())
-        .build()
+    let builder = ServerConfig::builder().with_bind_socket(socket);
+    bounded(builder.with_custom_transport(identity, transport()).build())
 }
 
 /// The same for a socket that is already in use.
 pub(crate) fn reloaded(identity: Identity) -> ServerConfig {
-    ServerConfig::builder()
-        .with_bind_default(0)
-        .with_custom_transport(identity, transport())
-        .build()
+    let builder = ServerConfig::builder().with_bind_default(0);
+    bounded(builder.with_custom_transport(identity, transport()).build())
+}
+
+fn bounded(mut config: ServerConfig) -> ServerConfig {
+    config
+        .quic_config_mut()
+        .max_incoming(MAX_INCOMING)
+        .incoming_buffer_size(INCOMING_BYTES)
+        .incoming_buffer_size_total(ALL_INCOMING_BYTES);
+    config
 }
 
 fn transport() -> QuicTransportConfig {

@@ -6,11 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use relay_runtime::{Relay, RelayDirectory};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use relay_runtime::{Limit, Relay, RelayDirectory};
 use tokio::time::{interval, timeout};
 use videocall_types::api::{RelayEndpoint, TransportKind};
-use videocall_types::limits::HANDSHAKE_TIMEOUT;
 use wtransport::endpoint::IncomingSession;
 use wtransport::endpoint::endpoint_side::Server;
 use wtransport::{Connection, Endpoint, VarInt};
@@ -19,10 +17,6 @@ use crate::carrier::WebTransportCarrier;
 use crate::certificate::{LOOK_INTERVAL, Offer, OwnCertificates, Source};
 use crate::config::{WebTransportSettings, host_of};
 use crate::{PATH, quic};
-
-/// Connections beyond the sessions that the relay takes, so that those above its limit are told so
-/// instead of being left without an answer.
-const SPARE_CONNECTIONS: usize = 256;
 
 /// How long the last packets of closed connections may take to leave.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
@@ -135,29 +129,38 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// Never waits for anything of a single connection: whoever is slow keeps nobody else waiting.
+/// Never waits for anything of a single connection: whoever is slow keeps nobody else waiting. What is
+/// turned away here has cost one packet each way and no handshake.
 async fn accept(endpoint: &Endpoint<Server>, relay: &Arc<Relay>) {
-    let places = Arc::new(Semaphore::new(relay.max_sessions() + SPARE_CONNECTIONS));
     loop {
         let incoming = endpoint.accept().await;
-        match places.clone().try_acquire_owned() {
-            Ok(place) => {
-                tokio::spawn(converse(incoming, relay.clone(), place));
+        let address = incoming.remote_address().ip();
+        // Whoever writes somebody else's address into its packets must not use up that one's places.
+        if !incoming.remote_address_validated() && relay.connections().wants_proof(address) {
+            incoming.retry();
+            continue;
+        }
+        match relay.connections().accept(address) {
+            Ok(connection) => {
+                tokio::spawn(converse(incoming, relay.clone(), connection));
             }
-            Err(_) => {
-                tracing::warn!(peer = %incoming.remote_address(), "too many connections; refused");
+            Err(reason) => {
+                tracing::debug!(peer = %address, %reason, "refused");
                 incoming.refuse();
             }
         }
     }
 }
 
-async fn converse(incoming: IncomingSession, relay: Arc<Relay>, _place: OwnedSemaphorePermit) {
-    match timeout(HANDSHAKE_TIMEOUT, handshake(incoming)).await {
-        Ok(Ok(Some(connection))) => relay.serve(WebTransportCarrier::new(connection)).await,
+async fn converse(incoming: IncomingSession, relay: Arc<Relay>, place: relay_runtime::Connection) {
+    match timeout(relay.settings().handshake_timeout(), handshake(incoming)).await {
+        Ok(Ok(Some(connection))) => relay.serve(WebTransportCarrier::new(connection), place).await,
         Ok(Ok(None)) => {}
         Ok(Err(error)) => tracing::debug!(%error, "a handshake failed"),
-        Err(_) => tracing::debug!("a handshake took too long"),
+        Err(_) => {
+            relay.note_exceeded(Limit::HandshakeTime);
+            tracing::debug!("a handshake took too long");
+        }
     }
 }
 

@@ -1,24 +1,19 @@
 //! Joining a meeting: a token, and the relays that take it.
 
-use std::net::{IpAddr, Ipv6Addr};
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use actix_web::{HttpRequest, web};
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use relay_runtime::Relay;
+use relay_runtime::{Limit, Relay};
 use videocall_types::MeetingId;
 use videocall_types::api::{ApiError, JoinRequest, JoinResponse};
 use videocall_types::limits::MAX_TEXT_LENGTH;
 
 use super::meeting_id;
 use super::meetings::now_ms;
+use super::rate::{AddressRate, Clients};
 use crate::config::JoinSettings;
 use crate::db::Database;
 use crate::error::HttpError;
-
-/// Addresses remembered before those that have been quiet are forgotten: about 1 MB.
-const MAX_REMEMBERED_ADDRESSES: usize = 10_000;
 
 /// Opens a meeting to somebody: answers with a token and with the relays that take it, best first. A
 /// meeting that does not exist is made.
@@ -44,7 +39,10 @@ pub(super) async fn join(
     let meeting = meeting_id(http.match_info().query("id"))?;
     let request = request.into_inner();
     let name = display_name(&request)?;
-    joining.check_rate(&http)?;
+    joining.rate.take(&http).map_err(|too_often| {
+        relay.note_exceeded(Limit::JoinsPerAddress);
+        HttpError::TooManyJoins(too_often.retry_after)
+    })?;
     if relay.is_draining() {
         return Err(HttpError::Draining);
     }
@@ -82,38 +80,14 @@ fn display_name(request: &JoinRequest) -> Result<String, HttpError> {
 /// The rules of joining.
 pub(crate) struct Joining {
     token_lifetime: Duration,
-    limiter: Option<DefaultKeyedRateLimiter<IpAddr>>,
+    rate: AddressRate,
 }
 
 impl Joining {
-    pub(crate) fn new(settings: &JoinSettings) -> Self {
-        // As many as a minute allows may come at once.
-        let quota = NonZeroU32::new(settings.joins_per_minute).map(Quota::per_minute);
+    pub(crate) fn new(settings: &JoinSettings, clients: Clients) -> Self {
         Self {
             token_lifetime: settings.token_lifetime(),
-            limiter: quota.map(RateLimiter::keyed),
+            rate: AddressRate::new(settings.joins_per_minute, clients),
         }
-    }
-
-    /// Slows down whoever asks for more joins than people make.
-    fn check_rate(&self, request: &HttpRequest) -> Result<(), HttpError> {
-        let (Some(limiter), Some(peer)) = (&self.limiter, request.peer_addr()) else {
-            return Ok(());
-        };
-        if limiter.len() > MAX_REMEMBERED_ADDRESSES {
-            limiter.retain_recent();
-        }
-        limiter
-            .check_key(&subscriber(peer.ip()))
-            .map_err(|_| HttpError::TooManyJoins)
-    }
-}
-
-/// One connection to the internet: an IPv4 address, or the network of an IPv6 address, within which a
-/// device has as many addresses as it likes.
-fn subscriber(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
-        v4 => v4,
     }
 }

@@ -2,12 +2,15 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use rand::RngExt as _;
+use relay_runtime::{Limit, Relay};
 use videocall_types::MeetingId;
 use videocall_types::api::{ApiError, CreateMeetingRequest, Meeting};
 
 use super::meeting_id;
+use super::rate::{AddressRate, Clients};
+use crate::config::JoinSettings;
 use crate::db::Database;
 use crate::error::HttpError;
 
@@ -30,12 +33,20 @@ const ID_ATTEMPTS: usize = 3;
         (status = 400, description = "The wanted id is not valid, or the body is not JSON.", body = ApiError),
         (status = 409, description = "The wanted id is in use.", body = ApiError),
         (status = 413, description = "The body is too large.", body = ApiError),
+        (status = 429, description = "Too many meetings from one address.", body = ApiError),
     )
 )]
 pub(super) async fn create(
+    http: HttpRequest,
     database: web::Data<Database>,
+    relay: web::Data<Relay>,
+    making: web::Data<Making>,
     request: web::Json<CreateMeetingRequest>,
 ) -> Result<HttpResponse, HttpError> {
+    making.0.take(&http).map_err(|too_often| {
+        relay.note_exceeded(Limit::MeetingsPerAddress);
+        HttpError::TooManyMeetings(too_often.retry_after)
+    })?;
     let meeting = match request.into_inner().id {
         Some(id) => {
             let made = database.create_meeting(&id, None, now_ms()).await?;
@@ -66,6 +77,15 @@ pub(super) async fn get(
     let id = meeting_id(&path)?;
     let found = database.find_meeting(&id).await?;
     found.map(web::Json).ok_or(HttpError::UnknownMeeting(id))
+}
+
+/// How often one address may make a meeting.
+pub(crate) struct Making(AddressRate);
+
+impl Making {
+    pub(crate) fn new(settings: &JoinSettings, clients: Clients) -> Self {
+        Self(AddressRate::new(settings.meetings_per_minute, clients))
+    }
 }
 
 /// The clock of everything that is stored.

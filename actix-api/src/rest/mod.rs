@@ -3,6 +3,7 @@
 mod join;
 mod meetings;
 mod observed;
+mod rate;
 mod relays;
 
 use actix_web::error::{JsonPayloadError, PathError};
@@ -12,7 +13,9 @@ use videocall_types::{IdError, MeetingId};
 
 use crate::error::HttpError;
 pub(crate) use join::Joining;
+pub(crate) use meetings::Making;
 pub(crate) use observed::announce_outcomes;
+pub(crate) use rate::Clients;
 
 /// What every path starts with.
 pub(crate) const PREFIX: &str = "/api/v1";

@@ -11,7 +11,9 @@ mod pipe;
 use actix_web::{HttpRequest, HttpResponse, rt, web};
 use actix_web_actors::ws;
 use relay_runtime::Relay;
+use videocall_types::CloseCode;
 
+use crate::client_address::ClientAddresses;
 use crate::error::HttpError;
 use crate::origin::OriginPolicy;
 use carrier::WebSocketCarrier;
@@ -35,16 +37,21 @@ pub(crate) async fn upgrade(
     payload: web::Payload,
     relay: web::Data<Relay>,
     origins: web::Data<OriginPolicy>,
+    addresses: web::Data<ClientAddresses>,
 ) -> Result<HttpResponse, HttpError> {
     origins.check(&request)?;
     // No extension is offered back: media does not get smaller by permessage-deflate.
     let mut response = ws::handshake(&request).map_err(|error| HttpError::Upgrade(error.to_string()))?;
-    let peer = request
-        .peer_addr()
-        .ok_or(HttpError::Internal("a connection without an address"))?
-        .ip();
+    let peer = addresses
+        .of(&request)
+        .ok_or(HttpError::Internal("a connection without an address"))?;
+    let place = relay.connections().accept(peer).map_err(|reason| match reason {
+        CloseCode::TooManyConnections => HttpError::TooManyConnections,
+        _ => HttpError::RelayFull,
+    })?;
     let (pipe, body) = pipe::pipe();
     let relay = relay.into_inner();
-    rt::spawn(async move { relay.serve(WebSocketCarrier::new(payload, pipe, peer)).await });
+    let carrier = WebSocketCarrier::new(payload, pipe, peer);
+    rt::spawn(async move { relay.serve(carrier, place).await });
     Ok(response.body(body))
 }

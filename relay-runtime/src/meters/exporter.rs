@@ -61,6 +61,30 @@ fn describe() {
     describe_sessions();
     describe_media();
     describe_bus();
+    describe_limits();
+}
+
+fn describe_limits() {
+    counts!(
+        "videocall_limit_exceeded_total",
+        "Times that somebody wanted more than a limit allows, or the relay had more to do than its own limits allow"
+    );
+    shows!(
+        "videocall_connections",
+        "Connections accepted now, those included that have not said who they are"
+    );
+    shows!(
+        "videocall_event_loop_delay_average_seconds",
+        "How late the latest event loop is, averaged over a second"
+    );
+    shows!(
+        "videocall_queued_bytes",
+        "Bytes that wait for all receivers together, in steps for those that keep up"
+    );
+    shows!(
+        "videocall_overload_stage",
+        "0: none; 1: new sessions are refused; 2 to 4: layers are left out as well, at last all video"
+    );
 }
 
 fn describe_sessions() {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use metrics::{Counter, Gauge, counter, gauge};
+use videocall_types::CloseCode;
 
 /// A limit of a relay, by its setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +62,18 @@ impl Limit {
         Self::MeetingsPerAddress,
     ];
 
+    /// The limit that a connection met which ends with this code. [`CloseCode::RateExceeded`] says not
+    /// which rate; that is counted where it is known.
+    pub(crate) const fn behind(code: CloseCode) -> Option<Self> {
+        match code {
+            CloseCode::RelayFull => Some(Self::SessionsPerRelay),
+            CloseCode::MeetingFull => Some(Self::SessionsPerMeeting),
+            CloseCode::TooManyTracks => Some(Self::TracksPerSession),
+            CloseCode::HandshakeTimeout => Some(Self::HandshakeTime),
+            _ => None,
+        }
+    }
+
     const fn as_str(self) -> &'static str {
         match self {
             Self::SessionsPerRelay => "sessions_per_relay",
@@ -111,10 +124,11 @@ struct Handles {
 impl LimitMeters {
     pub(crate) fn new() -> Self {
         super::exporter::exporter();
-        let exceeded = Limit::ALL.map(|limit| counter!("videocall_limit_exceeded_total", "limit" => limit.as_str()));
+        let exceeded =
+            Limit::ALL.map(|limit| counter!("videocall_limit_exceeded_total", "limit" => limit.as_str()));
         Self(Arc::new(Handles {
             exceeded,
-            loop_delay: gauge!("videocall_event_loop_delay_seconds"),
+            loop_delay: gauge!("videocall_event_loop_delay_average_seconds"),
             queued_bytes: gauge!("videocall_queued_bytes"),
             connections: gauge!("videocall_connections"),
             stage: gauge!("videocall_overload_stage"),
@@ -130,7 +144,7 @@ impl LimitMeters {
         self.0.loop_delay.set(strain.loop_delay_s);
         self.0.queued_bytes.set(strain.queued_bytes as f64);
         self.0.connections.set(strain.connections as f64);
-        self.0.stage.set(strain.stage.into());
+        self.0.stage.set(f64::from(strain.stage));
     }
 }
 

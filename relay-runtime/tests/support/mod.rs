@@ -72,7 +72,9 @@ impl TestRelay {
             outgoing,
             closed: Mutex::new(Some(closed)),
         };
-        tokio::spawn(self.relay.clone().serve(carrier));
+        let connection = self.relay.connections().accept(carrier.peer());
+        let connection = connection.expect("loopback is not limited");
+        tokio::spawn(self.relay.clone().serve(carrier, connection));
         Client {
             to_relay,
             from_relay,
