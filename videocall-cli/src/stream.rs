@@ -6,14 +6,13 @@ use anyhow::{Context as _, anyhow, bail};
 use tokio::time::{Instant, MissedTickBehavior};
 use videocall_client::{
     Client, ClientConfig, CommandError, ConnectionState, ConnectionStatus, EncodedFrame, Event, EventStream,
-    TransportPreference,
+    Token, TransportPreference,
 };
 use videocall_types::{CloseCode, Closing, LayerInfo, TrackId, TrackInfo, TrackKind};
 
-use crate::arguments::{StreamArguments, TransportChoice, VideoArguments};
+use crate::arguments::{Secret, StreamArguments, TransportChoice, VideoArguments};
 use crate::capture::{Capture, Captured, Media};
 use crate::progress::{Progress, REPORT_INTERVAL};
-use crate::ticket;
 
 /// Our numbers for the tracks, as all clients of this project count them.
 const MICROPHONE: TrackId = TrackId(1);
@@ -45,9 +44,7 @@ pub(crate) async fn run(arguments: StreamArguments) -> anyhow::Result<()> {
             .context("the source has neither pictures nor sound that can be read")?,
         () = stop.wait() => return Ok(()),
     };
-    let mut config = client_config(&arguments);
-    config.ticket = ticket::fetch(&arguments, &config).await?;
-    let (client, events) = Client::start(config);
+    let (client, events) = Client::start(client_config(&arguments));
     let mut stream = Stream {
         client,
         capture,
@@ -55,6 +52,7 @@ pub(crate) async fn run(arguments: StreamArguments) -> anyhow::Result<()> {
         status: ConnectionStatus::default(),
         published: [false; 2],
         joined: false,
+        watched: true,
         awaits_keyframe: false,
         arguments,
     };
@@ -73,7 +71,15 @@ fn client_config(arguments: &StreamArguments) -> ClientConfig {
             TransportChoice::WebSocket => TransportPreference::WebSocket,
         },
         client_name: concat!("videocall-cli/", env!("CARGO_PKG_VERSION")).to_owned(),
+        token: arguments.token.as_ref().map(Secret::reveal).map(Token::new),
+        certificate_hashes: arguments
+            .certificate_hash
+            .iter()
+            .map(|hash| hash.as_str().to_owned())
+            .collect(),
         subscribe_automatically: false,
+        // Nothing is received, so there is no first picture to tell of.
+        report_timing: false,
         give_up_connecting_after: CONNECT,
         give_up_reconnecting_after: RECONNECT,
         ..ClientConfig::new(url, meeting, user)
@@ -116,6 +122,8 @@ struct Stream {
     /// Whether video and audio are announced.
     published: [bool; 2],
     joined: bool,
+    /// Somebody shows the pictures; while nobody does, none is encoded.
+    watched: bool,
     /// A picture was lost; those that refer to it are of no use.
     awaits_keyframe: bool,
     arguments: StreamArguments,
@@ -163,13 +171,15 @@ impl Stream {
                 .rtt_ms
                 .map_or(String::new(), |ms| format!(", rtt {ms:.1} ms"));
             let transport = self.status.transport.map_or("no connection", |t| t.as_str());
-            self.progress.report(&format!("{transport}{rtt}"));
+            let idle = if self.watched { "" } else { ", nobody is watching" };
+            self.progress.report(&format!("{transport}{rtt}{idle}"));
         }
     }
 
     /// The file again, from its beginning; times and numbers go on.
     fn rewind(&mut self) -> anyhow::Result<()> {
         self.capture = Capture::start(&self.arguments.video, &self.arguments.audio)?;
+        self.capture.set_watched(self.watched);
         Ok(())
     }
 
@@ -206,6 +216,15 @@ impl Stream {
         self.capture.force_keyframe();
     }
 
+    fn set_watched(&mut self, watched: bool) {
+        if std::mem::replace(&mut self.watched, watched) != watched {
+            self.capture.set_watched(watched);
+            if watched {
+                self.restart_video();
+            }
+        }
+    }
+
     /// Announces a track when its first frame has shown what it is.
     fn publish(&mut self, frame: &Captured) -> anyhow::Result<()> {
         let published = &mut self.published[frame.media as usize];
@@ -238,6 +257,10 @@ impl Stream {
             // The first picture of a track has to be one that stands alone.
             Event::TrackAccepted(CAMERA) => self.restart_video(),
             Event::KeyframeWanted { track: CAMERA, .. } => self.capture.force_keyframe(),
+            Event::LayersWanted {
+                track: CAMERA,
+                spatial_layers,
+            } => self.set_watched(!spatial_layers.is_empty()),
             Event::Closed(closing) if closing.code != CloseCode::Left => bail!(refusal(&closing)),
             _ => {}
         }

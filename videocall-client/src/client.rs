@@ -9,7 +9,7 @@ use futures::channel::mpsc;
 use videocall_types::{Interest, LayerId, SessionId, TrackId, TrackInfo, TrackRef};
 
 use crate::config::ClientConfig;
-use crate::core::{ClientCore, Command, EncodedFrame, Event};
+use crate::core::{ClientCore, Command, EncodedFrame, Event, View};
 use crate::driver::{self, Channels, Clock, Connector, Figures};
 use crate::stats::{ConnectionStats, LayerStats};
 #[cfg(not(target_arch = "wasm32"))]
@@ -148,12 +148,56 @@ impl Client {
         give(&self.shared.frames, Command::SendFrame(frame))
     }
 
-    /// Replaces the set of what is received.
+    /// Shows somebody's picture like this from now on, or differently than before. With the first
+    /// call a client that received everything receives the active speakers' voices and what it shows,
+    /// and nothing else. The relay is told more at once and less after a moment, so this may be called
+    /// with every change of a layout.
+    ///
+    /// # Errors
+    /// See [`Client::publish`].
+    pub fn show(&self, track: TrackRef, view: View) -> Result<(), CommandError> {
+        self.command(Command::Show(track, view))
+    }
+
+    /// Does not show somebody's picture any more: it is not even sent.
+    ///
+    /// # Errors
+    /// See [`Client::publish`].
+    pub fn hide(&self, track: TrackRef) -> Result<(), CommandError> {
+        self.command(Command::Hide(track))
+    }
+
+    /// While paused, no picture is received, whatever is shown: for a window that is minimised.
+    ///
+    /// # Errors
+    /// See [`Client::publish`].
+    pub fn set_paused(&self, paused: bool) -> Result<(), CommandError> {
+        self.command(Command::SetPaused(paused))
+    }
+
+    /// Hears a microphone whether its owner is among the active speakers or not, or not so any more.
+    ///
+    /// # Errors
+    /// See [`Client::publish`].
+    pub fn listen(&self, microphone: TrackRef, always: bool) -> Result<(), CommandError> {
+        self.command(Command::Listen(microphone, always))
+    }
+
+    /// Replaces the set of what is received, also what was shown: for programs that have no pages and
+    /// no windows.
     ///
     /// # Errors
     /// See [`Client::publish`].
     pub fn subscribe(&self, interest: Interest) -> Result<(), CommandError> {
         self.command(Command::Subscribe(interest))
+    }
+
+    /// The first picture of somebody else is on screen, for [`ClientConfig::report_timing`].
+    ///
+    /// # Errors
+    /// See [`Client::publish`].
+    pub fn picture_shown(&self) -> Result<(), CommandError> {
+        self.command(Command::FirstPicture)
     }
 
     /// Asks for a keyframe because a decoder cannot go on.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use videocall_types::api::{JoinRequest, JoinResponse, TransportKind};
+use videocall_types::api::{JoinRequest, JoinResponse, RelaysResponse, TransportKind};
 use videocall_types::{MeetingId, UserName};
 
 /// Which carriers a client may use.
@@ -29,6 +29,56 @@ impl TransportPreference {
     }
 }
 
+/// A token for a meeting. It does not show in logs.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// A token as the REST interface or somebody with the server's key has made it.
+    pub fn new(token: impl Into<String>) -> Self {
+        Self(token.into())
+    }
+
+    /// For the relay.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// A ticket for these relays. When the token expires they will say.
+    pub(crate) fn ticket(&self, relays: RelaysResponse) -> JoinResponse {
+        JoinResponse {
+            token: self.0.clone(),
+            expires_at_ms: i64::MAX,
+            relays: relays.relays,
+        }
+    }
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(..)")
+    }
+}
+
+/// What the REST interface is asked for.
+#[derive(Clone, Debug)]
+pub enum TicketRequest {
+    /// `POST`, JSON; the answer is a [`JoinResponse`].
+    Join {
+        /// Where.
+        url: String,
+        /// Who joins.
+        body: JoinRequest,
+    },
+    /// `GET` with the token as bearer (RFC 6750 §2.1); the answer is a [`RelaysResponse`].
+    Relays {
+        /// Where.
+        url: String,
+        /// Of the program.
+        token: Token,
+    },
+}
+
 /// How a client behaves, and where it goes.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
@@ -51,6 +101,15 @@ pub struct ClientConfig {
     /// A ticket that is there already. Without one, or when it has expired, the REST interface is
     /// asked for one.
     pub ticket: Option<JoinResponse>,
+    /// A token from elsewhere. With it the REST interface is asked for the relays alone, and nobody
+    /// joins; what it says counts, not `user` and `display_name`.
+    pub token: Option<Token>,
+    /// SHA-256 hashes, hexadecimal, of certificates that WebTransport relays may present besides those
+    /// that the ticket names.
+    pub certificate_hashes: Vec<String>,
+    /// Tell the relay once how long joining took and how long the first picture, for the operator's
+    /// metrics. It is two numbers; nothing in them is about a person.
+    pub report_timing: bool,
     /// How long the first connection may take before the client gives up.
     pub give_up_connecting_after: Duration,
     /// How long a lost connection may stay lost before the client gives up.
@@ -70,6 +129,9 @@ impl ClientConfig {
             decodable_codecs: Vec::new(),
             subscribe_automatically: true,
             ticket: None,
+            token: None,
+            certificate_hashes: Vec::new(),
+            report_timing: true,
             // Long enough for a server that is just starting.
             give_up_connecting_after: Duration::from_secs(15),
             // A laptop that was asleep, a train in a tunnel.
@@ -77,18 +139,26 @@ impl ClientConfig {
         }
     }
 
-    /// Where to ask for a ticket, and with which body (`POST`, JSON).
-    pub fn ticket_request(&self) -> (String, JoinRequest) {
-        let url = format!(
-            "{}/api/v1/meetings/{}/join",
+    /// What the REST interface is asked for.
+    pub fn ticket_request(&self) -> TicketRequest {
+        let meeting = format!(
+            "{}/api/v1/meetings/{}",
             self.server_url.trim_end_matches('/'),
             self.meeting
         );
-        let body = JoinRequest {
-            user_id: self.user.clone(),
-            display_name: self.display_name.clone(),
-        };
-        (url, body)
+        match &self.token {
+            Some(token) => TicketRequest::Relays {
+                url: format!("{meeting}/relays"),
+                token: token.clone(),
+            },
+            None => TicketRequest::Join {
+                url: format!("{meeting}/join"),
+                body: JoinRequest {
+                    user_id: self.user.clone(),
+                    display_name: self.display_name.clone(),
+                },
+            },
+        }
     }
 
     /// A relay's address as a whole: one that starts with `/` is on the REST interface's server.
@@ -129,8 +199,27 @@ mod tests {
 
     #[test]
     fn tickets_come_from_the_join_of_the_meeting() {
-        let (url, body) = config("http://a:8081/").ticket_request();
+        let TicketRequest::Join { url, body } = config("http://a:8081/").ticket_request() else {
+            panic!("without a token one joins");
+        };
         assert_eq!(url, "http://a:8081/api/v1/meetings/demo/join");
         assert_eq!(body.user_id.as_str(), "ann");
+    }
+
+    #[test]
+    fn who_has_a_token_asks_for_relays_and_keeps_it_secret() {
+        let config = ClientConfig {
+            token: Some(Token::new("secret")),
+            ..config("http://a:8081")
+        };
+        let request = config.ticket_request();
+        assert!(!format!("{config:?} {request:?}").contains("secret"));
+        let TicketRequest::Relays { url, token } = request else {
+            panic!("nobody joins");
+        };
+        assert_eq!(url, "http://a:8081/api/v1/meetings/demo/relays");
+        assert_eq!(token.reveal(), "secret");
+        let relays = RelaysResponse { relays: Vec::new() };
+        assert_eq!(token.ticket(relays).token, "secret");
     }
 }

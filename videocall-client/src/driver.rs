@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::channel::mpsc;
-use futures::future::{Fuse, FusedFuture};
+use futures::future::Fuse;
+use futures::stream::FuturesUnordered;
 use futures::{FutureExt, SinkExt, StreamExt, select};
 use videocall_types::api::{JoinResponse, RelayEndpoint};
-use videocall_types::{CloseCode, LayerId, SessionId, Timestamp};
+use videocall_types::{CloseCode, LayerId, MediaClass, SessionId, Timestamp};
 
-use crate::core::{ClientCore, Command, Event, Input, Lane, OutgoingPacket, Output, TicketError};
+use crate::core::{ClientCore, Command, Event, Input, Lane, Link, OutgoingPacket, Output, TicketError};
 use crate::stats::{ConnectionStats, LayerStats};
 
 /// Between two refreshes of the figures that programs see: often enough for a display, too seldom to
@@ -30,6 +31,7 @@ pub trait Connector {
 
     /// Asks the REST interface for a ticket ([`crate::ClientConfig::ticket_request`]).
     ///
+    /// Relays alone become a ticket with the program's token.
     /// An answer of 4xx is [`TicketError::Refused`] with the `message` of
     /// [`videocall_types::api::ApiError`]; no answer, 429 and 5xx are [`TicketError::Unavailable`].
     fn fetch_ticket(&self) -> impl Future<Output = Result<JoinResponse, TicketError>>;
@@ -46,7 +48,8 @@ pub trait Connector {
 /// relay: not 1000 or 1001 on WebSocket, not 0 on WebTransport.
 pub trait Connection {
     /// Whether [`Connection::send`] may be called with a packet of this lane now. When it turns from
-    /// false to true, [`Connection::next`] yields [`ConnectionEvent::Ready`].
+    /// false to true, [`Connection::next`] yields [`ConnectionEvent::Ready`]. The control lane of a new
+    /// connection is ready.
     fn is_ready(&self, lane: Lane) -> bool;
 
     /// Takes a packet of a lane that is ready; never waits. Failures show up in
@@ -114,7 +117,10 @@ enum Woken<C> {
 struct Driver<C, K> {
     core: ClientCore,
     clock: K,
+    /// [`Link::Current`].
     connection: Option<C>,
+    /// [`Link::Next`].
+    next: Option<C>,
     channels: Channels,
     figures_due: Timestamp,
 }
@@ -131,12 +137,15 @@ pub(crate) async fn run<C: Connector, K: Clock>(
         core,
         clock: &clock,
         connection: None,
+        next: None,
         channels,
         figures_due: Timestamp::ZERO,
     };
     let mut fetching = pin!(Fuse::terminated());
     let mut connecting = pin!(Fuse::terminated());
-    let mut closing = pin!(Fuse::terminated());
+    // At most one per connection that was opened; each ends within CLOSE_TIMEOUT.
+    let mut closing = FuturesUnordered::new();
+    let ended = |(connection, code)| close(connection, code, &clock);
     let mut timer = pin!(Fuse::terminated());
     let mut timer_at = None;
     let mut farewell = None;
@@ -145,19 +154,21 @@ pub(crate) async fn run<C: Connector, K: Clock>(
             match output {
                 Output::FetchTicket => fetching.set(connector.fetch_ticket().fuse()),
                 Output::Connect(endpoint) => connecting.set(connector.connect(endpoint).fuse()),
-                Output::Disconnect(code) => {
+                Output::Greet(packet) => driver.greet(packet),
+                Output::Switch => closing.extend(driver.switch().map(ended)),
+                Output::GiveUp(code) => {
                     fetching.set(Fuse::terminated());
                     connecting.set(Fuse::terminated());
-                    if let Some(connection) = driver.take_connection() {
-                        closing.set(close(connection, code, &clock).fuse());
-                    }
+                    closing.extend(driver.next.take().map(|next| ended((next, code))));
+                }
+                Output::Disconnect(code) => {
+                    closing.extend(driver.take_connection().map(|current| ended((current, code))));
                 }
                 Output::Event(event @ Event::Closed(_)) => farewell = Some(event),
                 Output::Event(event) => driver.deliver(event).await,
             }
         }
-        driver.write();
-        driver.refresh_figures();
+        driver.catch_up();
         if driver.core.is_ended() {
             break;
         }
@@ -167,14 +178,16 @@ pub(crate) async fn run<C: Connector, K: Clock>(
         }
         let woken = {
             let mut incoming = pin!(next_event(&mut driver.connection).fuse());
+            let mut answer = pin!(next_event(&mut driver.next).fuse());
             select! {
-                event = incoming => from_connection(event),
+                event = incoming => from_connection(Link::Current, event),
+                event = answer => from_connection(Link::Next, event),
                 ticket = fetching => Woken::Input(Input::Ticket(ticket)),
                 opened = connecting => match opened {
                     Ok(connection) => Woken::Opened(connection),
                     Err(reason) => Woken::Input(Input::ConnectFailed(reason)),
                 },
-                () = closing => Woken::Nothing,
+                () = closing.select_next_some() => Woken::Nothing,
                 () = timer => {
                     timer_at = None;
                     Woken::Input(Input::Timeout)
@@ -185,9 +198,7 @@ pub(crate) async fn run<C: Connector, K: Clock>(
         };
         driver.handle(woken);
     }
-    if !closing.is_terminated() {
-        closing.await;
-    }
+    while closing.next().await.is_some() {}
     if let Some(event) = farewell {
         driver.deliver(event).await;
     }
@@ -198,13 +209,17 @@ impl<C: Connection, K: Clock> Driver<C, &K> {
         let input = match woken {
             Woken::Input(input) => input,
             Woken::Opened(connection) => {
-                self.connection = Some(connection);
+                self.next = Some(connection);
                 Input::Connected
             }
             Woken::Nothing => return,
         };
-        if matches!(input, Input::Disconnected { .. }) {
-            self.connection = None;
+        match input {
+            Input::Disconnected {
+                link: Link::Current, ..
+            } => self.connection = None,
+            Input::Disconnected { link: Link::Next, .. } => self.next = None,
+            _ => {}
         }
         self.core.handle(input, self.clock.now());
     }
@@ -226,6 +241,30 @@ impl<C: Connection, K: Clock> Driver<C, &K> {
         {
             self.core.handle(Input::FrameDiscarded(layer), self.clock.now());
         }
+    }
+
+    /// The next connection takes the place of the current one, which is to be closed: nobody has left.
+    fn switch(&mut self) -> Option<(C, CloseCode)> {
+        let before = std::mem::replace(&mut self.connection, self.next.take());
+        before.map(|before| (before, CloseCode::SessionReplaced))
+    }
+
+    fn greet(&mut self, packet: Bytes) {
+        if let Some(next) = &mut self.next {
+            next.send(OutgoingPacket {
+                packet,
+                lane: Lane::Control,
+                class: MediaClass::Control,
+                keyframe: false,
+                supersedes: false,
+            });
+        }
+    }
+
+    /// After the core has taken something in.
+    fn catch_up(&mut self) {
+        self.write();
+        self.refresh_figures();
     }
 
     /// Gives the connection what it takes.
@@ -269,10 +308,10 @@ pub(crate) fn lock(figures: &Mutex<Figures>) -> std::sync::MutexGuard<'_, Figure
     figures.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn from_connection<C>(event: ConnectionEvent) -> Woken<C> {
+fn from_connection<C>(link: Link, event: ConnectionEvent) -> Woken<C> {
     match event {
-        ConnectionEvent::Packet(packet) => Woken::Input(Input::Packet(packet)),
-        ConnectionEvent::Closed { code, reason } => Woken::Input(Input::Disconnected { code, reason }),
+        ConnectionEvent::Packet(packet) => Woken::Input(Input::Packet(link, packet)),
+        ConnectionEvent::Closed { code, reason } => Woken::Input(Input::Disconnected { link, code, reason }),
         ConnectionEvent::Ready => Woken::Nothing,
     }
 }

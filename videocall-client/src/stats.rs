@@ -44,6 +44,8 @@ pub struct ConnectionStats {
     pub frames_ignored: u64,
     /// How often the connection was made again after it was lost.
     pub reconnects: u32,
+    /// How often the call went to another relay without a break, because its own was stopping.
+    pub moves: u32,
 }
 
 /// What arrived of one layer of somebody else's track, as the core sees it.
@@ -144,4 +146,6 @@ pub struct LocalTrackStats {
     pub height: Option<u32>,
     /// Audio: level of what is captured, 0 (silence) to 1 (full scale).
     pub audio_level: Option<f64>,
+    /// Video: the spatial layers that anybody receives; the others are not encoded.
+    pub layers_wanted: Option<Vec<u8>>,
 }

@@ -19,7 +19,7 @@ pub(crate) use preview::{Preview, Wish, use_preview};
 pub(crate) use router::{Navigator, use_navigator, use_router};
 pub(crate) use shortcuts::use_shortcuts;
 pub(crate) use size::use_size;
-pub(crate) use storage::{Stored, load, store};
+pub(crate) use storage::{NO, Stored, load, store};
 pub(crate) use support::use_support;
 pub(crate) use text::{browser_text, use_text};
 pub(crate) use title::use_title;

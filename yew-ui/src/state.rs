@@ -3,6 +3,7 @@
 //! Nothing in here touches the browser; hooks feed it and components draw it.
 
 pub mod call;
+pub mod gallery;
 pub mod home;
 pub mod lacking;
 pub mod layout;

@@ -147,6 +147,18 @@ pub struct CallText {
     pub speaking: &'static str,
     /// Label of a shared screen.
     pub screen_of: fn(&str) -> String,
+    /// Button that makes somebody's picture large, with their name.
+    pub pin: fn(&str) -> String,
+    /// Button that makes it as large as the others again.
+    pub unpin: fn(&str) -> String,
+    /// Tile for those who are not shown, with how many they are.
+    pub more: fn(usize) -> String,
+    /// What that tile does.
+    pub more_hint: &'static str,
+    /// Choice: whether the operator learns how long joining takes.
+    pub report_timing: &'static str,
+    /// Below the choice.
+    pub report_timing_hint: &'static str,
     /// While the person shares.
     pub sharing: &'static str,
     /// Button beside it.

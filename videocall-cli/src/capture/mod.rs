@@ -12,7 +12,7 @@ mod sink;
 mod source;
 mod video;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, anyhow};
 use bytes::Bytes;
@@ -57,13 +57,22 @@ pub(crate) struct Captured {
     pub(crate) payload: Bytes,
 }
 
+/// What of the video branch is still needed once it runs.
+#[derive(Default)]
+struct VideoEnds {
+    valve: Option<gst::Element>,
+    sink: Option<gst::Element>,
+    /// Nobody watches; kept for a branch that is only found later.
+    closed: bool,
+}
+
 /// A running pipeline. It stops when this is dropped.
 pub(crate) struct Capture {
     pipeline: gst::Pipeline,
     messages: gst::bus::BusStream,
     video: mpsc::Receiver<Captured>,
     audio: mpsc::Receiver<Captured>,
-    video_sink: Arc<Mutex<Option<gst::Element>>>,
+    video_ends: Arc<Mutex<VideoEnds>>,
     has_audio: bool,
     ended: bool,
 }
@@ -85,9 +94,9 @@ impl Capture {
             settings: video.clone(),
             video: video_sender,
             audio: audio_sender,
-            video_sink: Arc::default(),
+            video_ends: Arc::default(),
         };
-        let video_sink = builder.video_sink.clone();
+        let video_ends = builder.video_ends.clone();
         let has_audio = builder.build(&pipeline, audio)?;
         let bus = pipeline.bus().context("a pipeline without messages")?;
         let capture = Self {
@@ -95,7 +104,7 @@ impl Capture {
             pipeline,
             video: video_receiver,
             audio: audio_receiver,
-            video_sink,
+            video_ends,
             has_audio,
             ended: false,
         };
@@ -132,14 +141,25 @@ impl Capture {
 
     /// Asks the video encoder to make its next frame a keyframe.
     pub(crate) fn force_keyframe(&self) {
-        let sink = self.video_sink.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sink) = sink.as_ref() {
+        let ends = lock(&self.video_ends);
+        if let Some(sink) = ends.sink.as_ref() {
             let event = gst_video::UpstreamForceKeyUnitEvent::builder()
                 .all_headers(true)
                 .build();
             if !sink.send_event(event) {
                 tracing::debug!("the encoder does not take a request for a keyframe yet");
             }
+        }
+    }
+}
+
+impl Capture {
+    /// Whether anybody wants the pictures: while nobody does, the camera runs and the encoder does not.
+    pub(crate) fn set_watched(&self, watched: bool) {
+        let mut ends = lock(&self.video_ends);
+        ends.closed = !watched;
+        if let Some(valve) = ends.valve.as_ref() {
+            valve.set_property("drop", !watched);
         }
     }
 }
@@ -162,7 +182,7 @@ struct Builder {
     settings: VideoArguments,
     video: mpsc::Sender<Captured>,
     audio: mpsc::Sender<Captured>,
-    video_sink: Arc<Mutex<Option<gst::Element>>>,
+    video_ends: Arc<Mutex<VideoEnds>>,
 }
 
 impl Builder {
@@ -249,7 +269,10 @@ impl Builder {
             .output
             .link(&sink)
             .context("encoded pictures find no way out")?;
-        *self.video_sink.lock().unwrap_or_else(PoisonError::into_inner) = Some(sink);
+        let mut ends = lock(&self.video_ends);
+        branch.valve.set_property("drop", ends.closed);
+        ends.valve = Some(branch.valve);
+        ends.sink = Some(sink);
         Ok(branch.input)
     }
 
@@ -270,6 +293,11 @@ impl Builder {
             .context("encoded sound finds no way out")?;
         Ok(branch.input)
     }
+}
+
+/// Elements stay what they are when a thread panics.
+fn lock(ends: &Mutex<VideoEnds>) -> MutexGuard<'_, VideoEnds> {
+    ends.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether the message says that all is over.

@@ -115,6 +115,28 @@ async fn a_keyframe_comes_when_it_is_asked_for() {
     );
 }
 
+/// Far more sound than the pictures that may be on their way to or through the encoder last.
+const IN_FLIGHT: usize = 50;
+
+#[tokio::test]
+async fn while_nobody_watches_nothing_is_encoded_and_the_camera_goes_on() {
+    let mut capture = start("--source test").expect("starts");
+    frames_until(&mut capture, count(Media::Video, 3)).await;
+    capture.set_watched(false);
+    frames_until(&mut capture, count(Media::Audio, IN_FLIGHT)).await;
+    let idle = frames_until(&mut capture, count(Media::Audio, IN_FLIGHT)).await;
+    assert!(of(Media::Video, &idle).is_empty(), "a second without pictures");
+    capture.set_watched(true);
+    capture.force_keyframe();
+    let frames = frames_until(&mut capture, count(Media::Video, 10)).await;
+    let keyframes: Vec<_> = of(Media::Video, &frames)
+        .iter()
+        .map(|frame| frame.keyframe)
+        .collect();
+    assert!(keyframes[0], "a decoder can begin with it");
+    assert!(!keyframes[1..].contains(&true), "one is enough: {keyframes:?}");
+}
+
 #[tokio::test]
 async fn every_codec_names_itself() {
     for (codec, string) in [("vp9", "vp09.00.11.08"), ("h264", "avc1.42c0")] {

@@ -28,6 +28,8 @@ const MAX_KEYFRAME_PERCENT: i32 = 900;
 pub(super) struct VideoBranch {
     /// Where raw pictures go in.
     pub(super) input: gst::Element,
+    /// Lets raw pictures through to the encoder, or drops them.
+    pub(super) valve: gst::Element,
     /// Where encoded ones come out.
     pub(super) output: gst::Element,
 }
@@ -36,6 +38,9 @@ pub(super) struct VideoBranch {
 /// can be read; they are brought to the wanted size and rate and held until they are due.
 pub(super) fn branch(bin: &gst::Bin, settings: &VideoArguments, pace: bool) -> anyhow::Result<VideoBranch> {
     let queue = leaky_queue(QueueBound::Buffers(QUEUE))?;
+    let valve = make("valve")?;
+    // The end of a file passes also while nobody watches.
+    valve.set_property_from_str("drop-mode", "forward-sticky-events");
     let convert = make("videoconvert")?;
     let filter = caps_filter(&encoder_caps(settings))?;
     let mut elements = Vec::new();
@@ -43,9 +48,15 @@ pub(super) fn branch(bin: &gst::Bin, settings: &VideoArguments, pace: bool) -> a
         let scale = make("videoscale")?;
         scale.set_property("add-borders", true);
         // The pacer comes before the queue, which would drop what is early.
-        elements.extend([make("videorate")?, make("clocksync")?, queue, scale]);
+        elements.extend([
+            make("videorate")?,
+            make("clocksync")?,
+            queue,
+            valve.clone(),
+            scale,
+        ]);
     } else {
-        elements.push(queue);
+        elements.extend([queue, valve.clone()]);
     }
     elements.extend([convert, filter]);
     elements.extend(encoder(settings)?);
@@ -54,7 +65,7 @@ pub(super) fn branch(bin: &gst::Bin, settings: &VideoArguments, pace: bool) -> a
     let input = elements.into_iter().next();
     input
         .zip(output)
-        .map(|(input, output)| VideoBranch { input, output })
+        .map(|(input, output)| VideoBranch { input, valve, output })
         .ok_or_else(|| anyhow::anyhow!("a video branch has at least two elements"))
 }
 

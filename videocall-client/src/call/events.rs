@@ -19,6 +19,8 @@ pub enum CallEvent {
         /// Whether.
         state: PictureState,
     },
+    /// Who speaks, the most prominent first, the own session included; replaces the list before.
+    Speakers(Vec<SessionId>),
     /// What is sent of the own person has changed.
     Local(LocalState),
     /// Something a person should know.
@@ -74,6 +76,18 @@ impl PictureState {
     }
 }
 
+/// What is kept longer when the path is too short for all pictures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// One of many.
+    #[default]
+    Other,
+    /// Of somebody who speaks.
+    Speaker,
+    /// What the person looks at: pinned, or a shared screen.
+    Main,
+}
+
 /// What is sent of the own person.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LocalState {
@@ -102,6 +116,9 @@ pub enum Notice {
     /// Sound cannot be played at all.
     #[error("sound cannot be played: {0}")]
     PlaybackFailed(String),
+    /// Sound is played after all.
+    #[error("sound is played again")]
+    PlaybackWorks,
     /// A source cannot be encoded; the call goes on without it.
     #[error("{} cannot be encoded: {reason}", source_name(*.device))]
     EncodingFailed {

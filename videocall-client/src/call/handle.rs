@@ -16,7 +16,7 @@ use crate::stats::CallStats;
 use crate::transport::web::{WebClock, sleep};
 use crate::{Client, ClientConfig, EventStream};
 
-use super::events::{CallEvent, Notice, RosterChange};
+use super::events::{CallEvent, Notice, Priority, RosterChange};
 use super::local::{Local, Start};
 use super::queue::{CallEvents, EventQueue};
 use super::remote::Remote;
@@ -161,8 +161,10 @@ impl Call {
     }
 
     /// Draws a video track of somebody else on this canvas from now on, whose size follows the
-    /// picture's. A track without a canvas is not decoded, so the page attaches one as soon as it
-    /// knows the track, whatever the state of its picture.
+    /// picture's. A track without a canvas is not received, so the page attaches one as soon as it
+    /// knows the track, whatever the state of its picture. The rest follows from the page: what is off
+    /// screen, without extent or on a hidden page is not received either, and the quality is the one that
+    /// the canvas's size on the display asks for.
     pub fn attach(&self, track: TrackRef, canvas: HtmlCanvasElement) {
         self.0.0.remote.attach(track, canvas);
     }
@@ -170,6 +172,18 @@ impl Call {
     /// Draws the track no more.
     pub fn detach(&self, track: TrackRef) {
         self.0.0.remote.detach(track);
+    }
+
+    /// When the path is too short for all pictures, those of higher priority are kept longer. Holds while
+    /// the track is attached.
+    pub fn set_priority(&self, track: TrackRef, priority: Priority) {
+        self.0.0.remote.set_priority(track, priority);
+    }
+
+    /// Hears a microphone whether its owner is among the active speakers or not, or not so any more.
+    pub fn listen(&self, microphone: TrackRef, always: bool) {
+        // A client that has ended hears nothing.
+        self.0.0.client.listen(microphone, always).ok();
     }
 
     /// Shows the own camera in this element from now on.
@@ -255,8 +269,9 @@ impl Inner {
                 track,
                 spatial_layers,
             } => {
-                self.local.watched(track, !spatial_layers.is_empty());
+                self.local.watched(track, spatial_layers);
             }
+            Event::Speakers(sessions) => self.remote.push(CallEvent::Speakers(sessions)),
             Event::Reachability {
                 other_relays_reachable,
             } => {
@@ -294,5 +309,6 @@ fn speaker_notice(event: SpeakerEvent) -> Notice {
     match event {
         SpeakerEvent::Blocked => Notice::PlaybackBlocked,
         SpeakerEvent::Failed(reason) => Notice::PlaybackFailed(reason),
+        SpeakerEvent::Works => Notice::PlaybackWorks,
     }
 }

@@ -58,6 +58,8 @@ struct Slot<S> {
     accepted: Cell<bool>,
     /// Somebody looks.
     watched: Cell<bool>,
+    /// The layers at which somebody looks.
+    layers: RefCell<Vec<u8>>,
 }
 
 impl<S> Default for Slot<S> {
@@ -68,6 +70,7 @@ impl<S> Default for Slot<S> {
             sender: RefCell::new(None),
             accepted: Cell::new(false),
             watched: Cell::new(true),
+            layers: RefCell::new(vec![0]),
         }
     }
 }
@@ -239,6 +242,8 @@ impl Local {
         let sender = VideoSender::start(SCREEN_SOURCE, track, self.client.clone(), events)
             .map_err(DeviceError::Other)?;
         self.screen.accepted.set(false);
+        self.screen.watched.set(true);
+        self.screen.layers.replace(vec![0]);
         self.screen.sender.replace(Some(sender));
         self.client.publish(SCREEN_SOURCE.expected(false)).ok();
         self.tell();
@@ -373,8 +378,14 @@ impl Local {
         self.set_flow(|id| id == track, |accepted, _| accepted.set(true));
     }
 
-    /// Whether anybody looks at this track.
-    pub(super) fn watched(&self, track: TrackId, watched: bool) {
+    /// The layers of this track at which anybody looks.
+    pub(super) fn watched(&self, track: TrackId, layers: Vec<u8>) {
+        let watched = !layers.is_empty();
+        for (source, slot) in [(CAMERA_SOURCE, &self.camera), (SCREEN_SOURCE, &self.screen)] {
+            if source.track == track {
+                slot.layers.replace(layers.clone());
+            }
+        }
         self.set_flow(|id| id == track, |_, looks| looks.set(watched));
     }
 
@@ -455,11 +466,17 @@ impl Local {
         let microphone = self.microphone.sender.borrow();
         let camera = self.camera.sender.borrow();
         let screen = self.screen.sender.borrow();
-        let videos = [camera.as_ref(), screen.as_ref()];
+        let videos = [(camera.as_ref(), &self.camera), (screen.as_ref(), &self.screen)];
+        let videos = videos.into_iter().filter_map(|(sender, slot)| {
+            Some(LocalTrackStats {
+                layers_wanted: Some(slot.layers.borrow().clone()),
+                ..sender?.stats(now)
+            })
+        });
         microphone
             .iter()
             .map(|sender| sender.stats(now))
-            .chain(videos.into_iter().flatten().map(|sender| sender.stats(now)))
+            .chain(videos)
             .collect()
     }
 

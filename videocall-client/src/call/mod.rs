@@ -16,7 +16,7 @@ mod remote;
 #[cfg(any(target_arch = "wasm32", test))]
 mod roster;
 
-pub use events::{CallEvent, LocalState, Notice, PictureState, RosterChange};
+pub use events::{CallEvent, LocalState, Notice, PictureState, Priority, RosterChange};
 #[cfg(target_arch = "wasm32")]
 pub use handle::{Call, CallOptions, Levels};
 #[cfg(any(target_arch = "wasm32", test))]

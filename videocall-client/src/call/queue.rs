@@ -19,7 +19,7 @@ const MAX_NOTICES: usize = 16;
 /// The call's end of the queue.
 ///
 /// Bounded without losing anything that still counts: of states only the newest waits (one
-/// connection, one local state, one per track), changes of the roster become the whole roster when they
+/// connection, one local state, one list of speakers, one per track), changes of the roster become the whole roster when they
 /// are too many, and of notices the newest are kept.
 #[derive(Clone, Default)]
 pub(super) struct EventQueue(Rc<RefCell<Queue>>);
@@ -59,7 +59,8 @@ impl Queue {
     fn push_state(&mut self, event: CallEvent) {
         let same = |queued: &CallEvent| match (queued, &event) {
             (CallEvent::Connection(_), CallEvent::Connection(_))
-            | (CallEvent::Local(_), CallEvent::Local(_)) => true,
+            | (CallEvent::Local(_), CallEvent::Local(_))
+            | (CallEvent::Speakers(_), CallEvent::Speakers(_)) => true,
             (CallEvent::Picture { track: a, .. }, CallEvent::Picture { track: b, .. }) => a == b,
             _ => false,
         };

@@ -1,7 +1,7 @@
 //! Everybody else's tracks: frames to decoders, decoders to canvases and loudspeaker, and whether there is
 //! a picture to show.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use videocall_types::{Frame, LayerId, Timestamp, TrackKind, TrackRef};
 use web_sys::HtmlCanvasElement;
 
-use super::events::{CallEvent, PictureState, RosterChange};
+use super::events::{CallEvent, PictureState, Priority, RosterChange};
 use super::queue::EventQueue;
 use super::roster::Roster;
 use crate::Client;
@@ -18,6 +18,7 @@ use crate::media::web::painter::Painter;
 use crate::media::web::remote_audio::RemoteAudio;
 use crate::media::web::remote_video::RemoteVideo;
 use crate::media::web::speaker::Speaker;
+use crate::media::web::viewport::Viewport;
 use crate::stats::{LayerStats, RemoteTrackStats};
 use crate::transport::web::WebClock;
 
@@ -31,6 +32,10 @@ pub(super) struct Remote {
     events: EventQueue,
     speaker: Speaker,
     painter: Painter,
+    viewport: Viewport,
+    /// When the page could be seen again after it was hidden: pictures that stood still meanwhile have
+    /// not stalled.
+    seen_since: Cell<Timestamp>,
     roster: RefCell<Roster>,
     videos: RefCell<HashMap<TrackRef, RemoteVideo>>,
     /// Where the page wants tracks to be drawn, as long as it does: a track that goes and comes back with a
@@ -50,12 +55,28 @@ struct Shown {
 
 impl Remote {
     pub(super) fn new(client: Client, events: EventQueue, speaker: Speaker) -> Rc<Self> {
-        Rc::new_cyclic(|me| Self {
+        let first_picture = {
+            let client = client.clone();
+            // A client that has ended tells nothing.
+            move || {
+                client.picture_shown().ok();
+            }
+        };
+        Rc::new_cyclic(|me: &Weak<Self>| Self {
             me: me.clone(),
+            viewport: Viewport::new(client.clone(), {
+                let me = me.clone();
+                move |visible| {
+                    if let Some(remote) = me.upgrade().filter(|_| visible) {
+                        remote.seen_since.set(WebClock::now());
+                    }
+                }
+            }),
             client,
             events,
             speaker,
-            painter: Painter::new(),
+            painter: Painter::new(first_picture),
+            seen_since: Cell::default(),
             roster: RefCell::default(),
             videos: RefCell::default(),
             canvases: RefCell::default(),
@@ -90,6 +111,7 @@ impl Remote {
     /// Draws a track on this canvas.
     pub(super) fn attach(&self, track: TrackRef, canvas: HtmlCanvasElement) {
         self.canvases.borrow_mut().insert(track, canvas.clone());
+        self.viewport.add(track, canvas.clone());
         if let Some(video) = self.videos.borrow().get(&track) {
             video.set_canvas(Some(canvas), WebClock::now());
         }
@@ -98,9 +120,15 @@ impl Remote {
     /// Draws the track no more.
     pub(super) fn detach(&self, track: TrackRef) {
         self.canvases.borrow_mut().remove(&track);
+        self.viewport.remove(track);
         if let Some(video) = self.videos.borrow().get(&track) {
             video.set_canvas(None, WebClock::now());
         }
+    }
+
+    /// What is kept longer when the path is too short for all.
+    pub(super) fn set_priority(&self, track: TrackRef, priority: Priority) {
+        self.viewport.set_priority(track, priority as u32);
     }
 
     /// Ends all decoding; to be called when the call is over.
@@ -113,6 +141,9 @@ impl Remote {
 
     /// Tells the user interface which pictures have come, gone or stalled.
     pub(super) fn refresh(&self, now: Timestamp) {
+        if !self.viewport.is_visible() {
+            return;
+        }
         let tracks: Vec<_> = self
             .roster
             .borrow()
@@ -138,7 +169,8 @@ impl Remote {
             .get(&track)
             .and_then(RemoteVideo::last_picture);
         let live = last_picture.is_some_and(|at| {
-            at >= fresh_after && (kind == TrackKind::Screen || now.since(at) < STALLED_AFTER)
+            at >= fresh_after
+                && (kind == TrackKind::Screen || now.since(at.max(self.seen_since.get())) < STALLED_AFTER)
         });
         let state = match (muted, live) {
             (true, _) => PictureState::Off,

@@ -123,25 +123,28 @@ impl Relay {
 
     async fn welcome(&mut self) {
         assert!(matches!(self.message().await, ClientMessage::Hello(_)));
-        let welcome = Welcome {
-            session: SessionId::new(1).expect("not zero"),
-            resume_token: "resume".into(),
-            relay_id: "relay".into(),
-            limits: SessionLimits::default(),
-            participants: vec![Participant {
-                session: BOB,
-                user_id: "bob".parse().expect("a user name"),
-                display_name: "Bob".into(),
-                tracks: vec![camera()],
-                established_at_ms: 0,
-            }],
-            resumed: false,
-            server_time_ms: 0,
-            accepted_tracks: Vec::new(),
-        };
-        self.packet(ServerMessage::Welcome(Box::new(welcome)).encode())
-            .await;
+        self.packet(welcome()).await;
     }
+}
+
+fn welcome() -> Bytes {
+    let welcome = Welcome {
+        session: SessionId::new(1).expect("not zero"),
+        resume_token: "resume".into(),
+        relay_id: "relay".into(),
+        limits: SessionLimits::default(),
+        participants: vec![Participant {
+            session: BOB,
+            user_id: "bob".parse().expect("a user name"),
+            display_name: "Bob".into(),
+            tracks: vec![camera()],
+            established_at_ms: 0,
+        }],
+        resumed: false,
+        server_time_ms: 0,
+        accepted_tracks: Vec::new(),
+    };
+    ServerMessage::Welcome(Box::new(welcome)).encode()
 }
 
 fn camera() -> TrackInfo {
@@ -191,7 +194,8 @@ fn bobs_frame(sequence: u64, keyframe: bool) -> Bytes {
     frame.encode()
 }
 
-fn start() -> (Client, EventStream, Relay) {
+/// Both ends of a connection.
+fn connection() -> (MemoryConnection, Relay) {
     let (sent_in, sent) = channel::unbounded_channel();
     let (incoming, incoming_out) = channel::channel(8);
     let video_ready = Arc::new(AtomicBool::new(true));
@@ -200,18 +204,29 @@ fn start() -> (Client, EventStream, Relay) {
         incoming: incoming_out,
         video_ready: Arc::clone(&video_ready),
     };
-    let connector = MemoryConnector {
-        connections: Mutex::new(vec![connection]),
-    };
-    let meeting = "demo".parse().expect("a meeting id");
-    let config = ClientConfig::new("http://relay", meeting, "ann".parse().expect("a user name"));
-    let (client, events, running) = Client::assemble(config, connector, NativeClock::default());
-    spawn(running);
     let relay = Relay {
         sent,
         incoming,
         video_ready,
     };
+    (connection, relay)
+}
+
+fn start_with(mut connections: Vec<MemoryConnection>) -> (Client, EventStream) {
+    connections.reverse();
+    let connector = MemoryConnector {
+        connections: Mutex::new(connections),
+    };
+    let meeting = "demo".parse().expect("a meeting id");
+    let config = ClientConfig::new("http://relay", meeting, "ann".parse().expect("a user name"));
+    let (client, events, running) = Client::assemble(config, connector, NativeClock::default());
+    spawn(running);
+    (client, events)
+}
+
+fn start() -> (Client, EventStream, Relay) {
+    let (connection, relay) = connection();
+    let (client, events) = start_with(vec![connection]);
     (client, events, relay)
 }
 
@@ -255,6 +270,52 @@ async fn commands_and_frames_reach_the_relay() {
         }
     };
     assert_eq!((frame.sequence, frame.keyframe), (0, true));
+}
+
+#[tokio::test]
+async fn the_old_relay_is_read_and_written_until_the_new_one_has_answered() {
+    let ((first, mut old), (second, mut new)) = (connection(), connection());
+    let (client, mut events) = start_with(vec![first, second]);
+    client.publish(camera()).expect("room");
+    old.welcome().await;
+    joined(&mut events).await;
+    let draining = ServerMessage::Draining {
+        alternate_url: String::new(),
+        deadline_ms: 0,
+    };
+    old.packet(draining.encode()).await;
+    assert!(matches!(new.message().await, ClientMessage::Hello(_)));
+    old.packet(bobs_frame(0, true)).await;
+    event(&mut events, |event| {
+        matches!(event, Event::Frame(_)).then_some(())
+    })
+    .await;
+    client
+        .request_keyframe(
+            TrackRef {
+                session: BOB,
+                track: CAMERA,
+            },
+            0,
+        )
+        .expect("room");
+    while !matches!(old.message().await, ClientMessage::RequestKeyframe { .. }) {}
+    new.packet(welcome()).await;
+    joined(&mut events).await;
+    new.packet(bobs_frame(1, false)).await;
+    let sequence = event(&mut events, |event| match event {
+        Event::Frame(frame) => Some(frame.header.sequence),
+        _ => None,
+    });
+    assert_eq!(sequence.await, 1);
+    loop {
+        if let Sent::Closed(code) = old.sent().await {
+            assert_eq!(code, CloseCode::SessionReplaced, "nobody has left");
+            break;
+        }
+    }
+    client.leave();
+    while !matches!(new.sent().await, Sent::Closed(CloseCode::Left)) {}
 }
 
 #[tokio::test]

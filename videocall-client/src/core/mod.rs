@@ -13,26 +13,31 @@ mod queue;
 mod random;
 mod receive;
 mod roster;
+mod timing;
 mod types;
+mod views;
 
 use std::collections::VecDeque;
 
 use videocall_types::api::JoinResponse;
-use videocall_types::{ClientMessage, CloseCode, Closing, Interest, LayerId, SessionId, Timestamp};
+use videocall_types::{ClientMessage, CloseCode, Closing, LayerId, SessionId, Timestamp};
 
 use crate::config::ClientConfig;
 use crate::stats::{ConnectionStats, LayerStats};
 use connect::{Outage, Phase};
+use online::Online;
 use plan::Experience;
 use publish::{Numbered, Publisher};
 use queue::SendQueue;
 use random::Random;
 use receive::Receiver;
 use roster::Roster;
+use timing::Timing;
+use views::Views;
 
 pub use types::{
-    Command, ConnectionState, ConnectionStatus, EncodedFrame, Event, Input, Lane, OutgoingPacket, Output,
-    TicketError,
+    Command, ConnectionState, ConnectionStatus, EncodedFrame, Event, Input, Lane, Link, OutgoingPacket,
+    Output, TicketError, View,
 };
 
 /// The whole state of a client.
@@ -40,6 +45,9 @@ pub use types::{
 pub struct ClientCore {
     config: ClientConfig,
     random: Random,
+    /// The connection that carries the call.
+    online: Option<Online>,
+    /// The search for one, or for one more.
     phase: Phase,
     outage: Outage,
     experience: Experience,
@@ -49,8 +57,9 @@ pub struct ClientCore {
     status: ConnectionStatus,
     roster: Roster,
     publisher: Publisher,
-    /// What the program wants to receive, once it has said so.
-    interest: Option<Interest>,
+    /// What the program wants to receive.
+    views: Views,
+    timing: Timing,
     queue: SendQueue,
     receiver: Receiver,
     stats: ConnectionStats,
@@ -64,7 +73,8 @@ impl ClientCore {
     pub fn new(config: ClientConfig, seed: u64, now: Timestamp) -> Self {
         let mut core = Self {
             random: Random::new(seed),
-            phase: Phase::Ended,
+            online: None,
+            phase: Phase::Settled,
             outage: Outage::first(now),
             experience: Experience::default(),
             ticket: config.ticket.clone(),
@@ -73,7 +83,8 @@ impl ClientCore {
             status: ConnectionStatus::default(),
             roster: Roster::default(),
             publisher: Publisher::default(),
-            interest: None,
+            views: Views::default(),
+            timing: Timing::start(now, config.report_timing),
             queue: SendQueue::default(),
             receiver: Receiver::default(),
             stats: ConnectionStats::default(),
@@ -92,12 +103,12 @@ impl ClientCore {
         }
         match input {
             Input::Ticket(answer) => self.handle_ticket(answer, now),
-            Input::Connected => self.handle_connected(now),
+            Input::Connected => self.handle_connected(),
             Input::ConnectFailed(reason) => self.handle_connect_failed(reason, now),
-            Input::Packet(packet) => self.handle_packet(packet, now),
-            Input::Disconnected { code, reason } => match code {
-                Some(code) => self.handle_closing(Closing::new(code), now),
-                None => self.handle_lost(reason, now),
+            Input::Packet(link, packet) => self.handle_packet(link, packet, now),
+            Input::Disconnected { link, code, reason } => match code {
+                Some(code) => self.handle_closing(link, Closing::new(code), now),
+                None => self.handle_lost(link, reason, now),
             },
             Input::Command(command) => self.handle_command(command, now),
             Input::FrameDiscarded(layer) => self.receiver.discarded(layer),
@@ -122,14 +133,17 @@ impl ClientCore {
 
     /// When to call [`ClientCore::handle`] with [`Input::Timeout`], unless something happens before.
     pub fn next_wake(&self) -> Option<Timestamp> {
-        match &self.phase {
-            Phase::Fetching { until }
-            | Phase::Connecting { until, .. }
-            | Phase::Greeting { until, .. }
-            | Phase::Waiting { until } => Some(*until),
-            Phase::Online(online) => Some(online.next_wake()),
-            Phase::Ended => None,
-        }
+        let online = self.online.as_ref().map(Online::next_wake);
+        let telling = self
+            .online
+            .as_ref()
+            .and_then(|_| earliest([self.views.due(), self.timing.due()]));
+        earliest([
+            online,
+            telling,
+            self.roster.confirm_until(),
+            self.connecting_wake(),
+        ])
     }
 
     /// Nothing more will happen.
@@ -168,12 +182,12 @@ impl ClientCore {
             }
             Command::SetMuted { track, muted } => self.publisher.set_muted(track, muted),
             Command::SendFrame(frame) => self.send_frame(frame, now),
-            Command::Subscribe(interest) => {
-                self.interest = Some(interest);
-                if let Phase::Online(online) = &mut self.phase {
-                    online.subscription_changed();
-                }
-            }
+            Command::Subscribe(interest) => self.views.replace(interest, now),
+            Command::Show(track, view) => self.views.show(track, view, now),
+            Command::Hide(track) => self.views.hide(track, now),
+            Command::SetPaused(paused) => self.views.set_paused(paused, now),
+            Command::Listen(track, heard) => self.views.listen(track, heard, now),
+            Command::FirstPicture => self.timing.picture(now),
             Command::RequestKeyframe { track, spatial } => {
                 self.request_keyframe(LayerId { track, spatial }, now);
             }
@@ -182,10 +196,7 @@ impl ClientCore {
     }
 
     fn send_frame(&mut self, frame: EncodedFrame, now: Timestamp) {
-        let session = match self.phase {
-            Phase::Online(_) => self.session,
-            _ => None,
-        };
+        let session = self.session.filter(|_| self.is_in());
         let limit = self.max_frame_bytes();
         match self.publisher.number(frame, session) {
             Numbered::Frame { header, packet } if packet.len() <= limit => {
@@ -217,19 +228,16 @@ impl ClientCore {
     }
 
     fn leave(&mut self, now: Timestamp) {
-        if matches!(self.phase, Phase::Online(_)) {
-            self.send_control(ClientMessage::Leave, now);
-        }
+        self.send_control(ClientMessage::Leave, now);
         self.end(Closing::new(CloseCode::Left));
     }
 
     /// Control messages need an open connection; what has to outlive one is told again on the next.
     fn send_control(&mut self, message: ClientMessage, now: Timestamp) {
-        let open = matches!(self.phase, Phase::Online(_) | Phase::Greeting { .. });
-        if open && self.queue.push_control(message.encode()).is_err() {
+        if self.online.is_some() && self.queue.push_control(message.encode()).is_err() {
             self.outputs
                 .push_back(Output::Disconnect(CloseCode::LivenessTimeout));
-            self.handle_lost("the connection takes no more messages".into(), now);
+            self.connection_lost("the connection takes no more messages".into(), now);
         }
     }
 
@@ -240,6 +248,11 @@ impl ClientCore {
     fn tell_status(&mut self) {
         self.tell(Event::Connection(self.status.clone()));
     }
+}
+
+/// Of times of which some may never come.
+fn earliest<const N: usize>(times: [Option<Timestamp>; N]) -> Option<Timestamp> {
+    times.into_iter().flatten().min()
 }
 
 #[cfg(test)]

@@ -4,18 +4,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use videocall_types::limits::MAX_FRAME_BYTES;
-use videocall_types::{
-    ClientMessage, CloseCode, Closing, ServerMessage, SessionLimits, Timestamp, TrackId, is_frame,
-};
+use videocall_types::{ClientMessage, CloseCode, ServerMessage, SessionLimits, Timestamp, TrackId, is_frame};
 
 use super::ClientCore;
-use super::connect::Phase;
+use super::connect::{Outage, Phase};
 use super::receive::Received;
-use super::types::{Event, Output};
-
-/// Between two Subscribe messages: dragging a window's edge changes what is wanted with every
-/// picture, and the relay counts control messages.
-const SUBSCRIBE_INTERVAL: Duration = Duration::from_millis(100);
+use super::types::{Event, Link, Output};
 
 /// A change of the round-trip time below this is of no interest to anybody.
 const RTT_NEWS: Duration = Duration::from_millis(5);
@@ -24,6 +18,8 @@ const RTT_NEWS: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub(super) struct Online {
     since: Timestamp,
+    /// The relay's address.
+    url: String,
     limits: SessionLimits,
     next_ping: Timestamp,
     /// When the first ping was sent after the last packet came.
@@ -31,24 +27,20 @@ pub(super) struct Online {
     rtt: Option<Duration>,
     /// The round-trip time that the last status told.
     told_rtt: Option<Duration>,
-    /// The relay does not know the current subscription.
-    unsubscribed: bool,
-    next_subscribe: Timestamp,
     /// When to go to another relay, because this one stops.
     move_at: Option<Timestamp>,
 }
 
 impl Online {
-    pub(super) fn new(limits: SessionLimits, subscribe: bool, now: Timestamp) -> Self {
+    pub(super) fn new(limits: SessionLimits, url: String, now: Timestamp) -> Self {
         Self {
             since: now,
+            url,
             limits,
             next_ping: now,
             unanswered_since: None,
             rtt: None,
             told_rtt: None,
-            unsubscribed: subscribe,
-            next_subscribe: now,
             move_at: None,
         }
     }
@@ -57,13 +49,8 @@ impl Online {
         self.since
     }
 
-    pub(super) fn subscription_changed(&mut self) {
-        self.unsubscribed = true;
-    }
-
     pub(super) fn next_wake(&self) -> Timestamp {
-        let subscribe = self.unsubscribed.then_some(self.next_subscribe);
-        [self.dead_at(), subscribe, self.move_at]
+        [self.dead_at(), self.move_at]
             .into_iter()
             .flatten()
             .fold(self.next_ping, Timestamp::min)
@@ -79,16 +66,23 @@ impl Online {
         self.unanswered_since.map(|since| since + patience)
     }
 
-    fn ping_interval(&self) -> Duration {
-        Duration::from_millis(self.limits.ping_interval_ms.max(100).into())
+    fn ping(&mut self, now: Timestamp) -> ClientMessage {
+        let interval = Duration::from_millis(self.limits.ping_interval_ms.max(100).into());
+        self.next_ping = now + interval;
+        self.unanswered_since.get_or_insert(now);
+        let rtt = self.rtt.unwrap_or_default();
+        ClientMessage::Ping {
+            sent_at_us: now.as_micros(),
+            rtt_us: u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX),
+        }
     }
 }
 
 impl ClientCore {
-    pub(super) fn handle_packet(&mut self, packet: Bytes, now: Timestamp) {
-        match &mut self.phase {
-            Phase::Online(online) => online.unanswered_since = None,
-            Phase::Greeting { .. } => {}
+    pub(super) fn handle_packet(&mut self, link: Link, packet: Bytes, now: Timestamp) {
+        match (link, &mut self.online) {
+            (Link::Current, Some(online)) => online.unanswered_since = None,
+            (Link::Next, _) if matches!(self.phase, Phase::Greeting { .. }) => {}
             _ => return,
         }
         self.stats.packets_received += 1;
@@ -103,10 +97,9 @@ impl ClientCore {
                 return;
             }
         };
-        if matches!(self.phase, Phase::Greeting { .. }) {
-            self.handle_greeting(message, now);
-        } else {
-            self.handle_message(message, now);
+        match link {
+            Link::Current => self.handle_message(message, now),
+            Link::Next => self.handle_greeting(message, now),
         }
     }
 
@@ -127,21 +120,18 @@ impl ClientCore {
 
     fn handle_message(&mut self, message: ServerMessage, now: Timestamp) {
         match message {
-            ServerMessage::Closing(closing) => self.handle_closing(closing, now),
+            ServerMessage::Closing(closing) => self.handle_closing(Link::Current, closing, now),
             ServerMessage::TrackAccepted(track) => self.track_accepted(track),
             ServerMessage::KeyframeWanted { track, spatial } => self.want_keyframe(track, spatial),
             ServerMessage::LayersWanted {
                 track,
                 spatial_layers,
-            } => self.tell(Event::LayersWanted {
-                track,
-                spatial_layers,
-            }),
+            } => self.layers_wanted(track, spatial_layers),
             ServerMessage::Pong { sent_at_us, .. } => self.handle_pong(sent_at_us, now),
             ServerMessage::Draining {
                 alternate_url,
                 deadline_ms,
-            } => self.handle_draining(alternate_url, deadline_ms, now),
+            } => self.handle_draining(&alternate_url, deadline_ms, now),
             ServerMessage::Reachability {
                 other_relays_reachable,
             } => self.tell(Event::Reachability {
@@ -150,7 +140,7 @@ impl ClientCore {
             // The sender's controller is what these reports are for; there is one bitrate so far.
             ServerMessage::ArrivalReport { .. } => {}
             ServerMessage::Welcome(_) | ServerMessage::Unknown => {}
-            ServerMessage::Speakers(_) => {}
+            ServerMessage::Speakers(sessions) => self.tell(Event::Speakers(sessions)),
             ServerMessage::ParticipantsJoined(participants) => {
                 for participant in participants {
                     let news = self.roster.join(participant.clone());
@@ -160,6 +150,7 @@ impl ClientCore {
             ServerMessage::ParticipantsLeft(sessions) => {
                 for session in sessions {
                     let news = self.roster.leave(session);
+                    self.views.forget(session);
                     self.note_membership(Event::ParticipantLeft(session), news, now);
                 }
             }
@@ -200,7 +191,7 @@ impl ClientCore {
     }
 
     fn handle_pong(&mut self, sent_at_us: u64, now: Timestamp) {
-        let Phase::Online(online) = &mut self.phase else {
+        let Some(online) = &mut self.online else {
             return;
         };
         let sent = Timestamp::from_micros(sent_at_us);
@@ -222,66 +213,98 @@ impl ClientCore {
         }
     }
 
-    /// The relay stops: everybody moves at a time of their own in the first half of what is left.
-    fn handle_draining(&mut self, alternate_url: String, deadline_ms: u32, now: Timestamp) {
-        let spread = self.random.fraction() / 2.0;
-        if !alternate_url.is_empty() {
-            self.experience.advised = Some(alternate_url);
+    fn layers_wanted(&mut self, track: TrackId, spatial_layers: Vec<u8>) {
+        if self.publisher.restrict(track, &spatial_layers) {
+            self.tell(Event::LayersWanted {
+                track,
+                spatial_layers,
+            });
         }
-        if let Phase::Online(online) = &mut self.phase {
+    }
+
+    /// What another relay has said of our tracks does not hold for this one.
+    pub(super) fn all_layers_wanted(&mut self) {
+        for (track, spatial_layers) in self.publisher.release() {
+            self.tell(Event::LayersWanted {
+                track,
+                spatial_layers,
+            });
+        }
+    }
+
+    /// The relay stops: everybody moves at a time of their own in the first half of what is left.
+    fn handle_draining(&mut self, alternate_url: &str, deadline_ms: u32, now: Timestamp) {
+        let spread = self.random.fraction() / 2.0;
+        self.experience.heed(alternate_url, &self.config);
+        if let Some(online) = &mut self.online {
             let wait = Duration::from_millis(deadline_ms.into()).mul_f64(spread);
             online.move_at.get_or_insert(now + wait);
         }
     }
 
+    /// Looks for another relay while this one still carries the call.
+    fn start_moving(&mut self, now: Timestamp) {
+        if let Some(online) = &mut self.online {
+            online.move_at = None;
+        }
+        self.avoid_current_relay();
+        if matches!(self.phase, Phase::Settled) {
+            self.outage = Outage::first(now);
+            self.start_round(now);
+        }
+    }
+
+    pub(super) fn avoid_current_relay(&mut self) {
+        self.experience.avoided = self.online.as_ref().map(|online| online.url.clone());
+    }
+
     /// What the passing of time means.
     pub(super) fn handle_time(&mut self, now: Timestamp) {
-        let Phase::Online(online) = &mut self.phase else {
-            return self.handle_connecting_time(now);
+        for session in self.roster.expire(now) {
+            self.views.forget(session);
+            self.note_membership(Event::ParticipantLeft(session), true, now);
+        }
+        self.handle_connecting_time(now);
+        self.handle_online_time(now);
+    }
+
+    fn handle_online_time(&mut self, now: Timestamp) {
+        let Some(online) = &mut self.online else {
+            return;
         };
         if online.dead_at().is_some_and(|dead_at| dead_at <= now) {
             self.outputs
                 .push_back(Output::Disconnect(CloseCode::LivenessTimeout));
-            return self.handle_lost("nothing was heard from the relay".into(), now);
+            return self.connection_lost("nothing was heard from the relay".into(), now);
         }
-        if online.move_at.is_some_and(|move_at| move_at <= now) {
-            return self.handle_closing(Closing::new(CloseCode::Draining), now);
-        }
-        if online.next_ping <= now {
-            online.next_ping = now + online.ping_interval();
-            online.unanswered_since.get_or_insert(now);
-            let rtt = online.rtt.unwrap_or_default();
-            let ping = ClientMessage::Ping {
-                sent_at_us: now.as_micros(),
-                rtt_us: u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX),
-            };
+        let ping = (online.next_ping <= now).then(|| online.ping(now));
+        let moves = online.move_at.is_some_and(|move_at| move_at <= now);
+        if let Some(ping) = ping {
             self.send_control(ping, now);
+        }
+        if moves {
+            self.start_moving(now);
         }
     }
 
     /// What the program has changed and the relay does not know yet.
     pub(super) fn tell_relay(&mut self, now: Timestamp) {
-        let Phase::Online(online) = &mut self.phase else {
+        if self.online.is_none() {
             return;
-        };
+        }
         let mut messages = Vec::new();
         let (changed, ended) = self.publisher.take_changes();
         messages.extend(ended.into_iter().map(ClientMessage::UnpublishTrack));
         messages.extend(changed.into_iter().map(ClientMessage::PublishTrack));
-        if online.unsubscribed && online.next_subscribe <= now {
-            online.unsubscribed = false;
-            online.next_subscribe = now + SUBSCRIBE_INTERVAL;
-            messages.extend(self.interest.clone().map(ClientMessage::Subscribe));
-        }
+        messages.extend(self.views.take(now).map(ClientMessage::Subscribe));
+        messages.extend(self.timing.take(now).map(ClientMessage::Report));
         for message in messages {
             self.send_control(message, now);
         }
     }
 
     pub(super) fn max_frame_bytes(&self) -> usize {
-        match &self.phase {
-            Phase::Online(online) => online.limits.max_frame_bytes as usize,
-            _ => MAX_FRAME_BYTES,
-        }
+        let online = self.online.as_ref();
+        online.map_or(MAX_FRAME_BYTES, |online| online.limits.max_frame_bytes as usize)
     }
 }

@@ -33,13 +33,39 @@ pub(super) struct Experience {
     /// The carrier of the last Welcome.
     pub(super) last_transport: Option<TransportKind>,
     /// Where a relay has sent us.
-    pub(super) advised: Option<String>,
+    pub(super) advised: Option<RelayEndpoint>,
+    /// A relay that stops.
+    pub(super) avoided: Option<String>,
+}
+
+impl Experience {
+    /// Takes a relay's advice where to go, if there is any.
+    pub(super) fn heed(&mut self, url: &str, config: &ClientConfig) {
+        let url = config.absolute_url(url);
+        let transport = match url.split_once("://").map(|(scheme, _)| scheme) {
+            Some("https") => TransportKind::WebTransport,
+            Some("ws" | "wss") => TransportKind::WebSocket,
+            _ => return,
+        };
+        self.advised = Some(RelayEndpoint {
+            transport,
+            url,
+            certificate_hashes: Vec::new(),
+        });
+    }
+
+    /// This relay has let us in.
+    pub(super) fn arrived(&mut self, endpoint: RelayEndpoint) {
+        self.last_good = Some(endpoint.url);
+        self.last_transport = Some(endpoint.transport);
+        self.advised = None;
+    }
 }
 
 impl Plan {
     /// The tries for a ticket. WebTransport comes first, unless WebSocket was what worked before; of
     /// one carrier's relays the advised one comes first, then the one that worked, then the ticket's
-    /// order.
+    /// order. A relay that stops comes last of all.
     pub(super) fn new(ticket: &JoinResponse, config: &ClientConfig, experience: &Experience) -> Self {
         let first = match experience.last_transport {
             Some(transport) if config.transport.allows(transport) => transport,
@@ -48,19 +74,31 @@ impl Plan {
         let mut endpoints: Vec<RelayEndpoint> = ticket
             .relays
             .iter()
-            .filter(|relay| config.transport.allows(relay.transport))
-            .cloned()
             .map(|relay| RelayEndpoint {
                 url: config.absolute_url(&relay.url),
-                ..relay
+                ..relay.clone()
             })
             .collect();
-        let is = |known: &Option<String>, url: &str| known.as_deref() == Some(url);
+        // A relay may know of one that is newer than the ticket.
+        let advised = experience.advised.iter();
+        let unknown = advised.filter(|relay| endpoints.iter().all(|known| known.url != relay.url));
+        endpoints.extend(unknown.cloned().collect::<Vec<_>>());
+        endpoints.retain(|relay| config.transport.allows(relay.transport));
+        for relay in &mut endpoints {
+            if relay.transport == TransportKind::WebTransport {
+                relay
+                    .certificate_hashes
+                    .extend(config.certificate_hashes.iter().cloned());
+            }
+        }
+        let is = |known: Option<&String>, url: &String| known == Some(url);
+        let advised = experience.advised.as_ref().map(|relay| &relay.url);
         endpoints.sort_by_key(|relay| {
             (
+                is(experience.avoided.as_ref(), &relay.url),
                 relay.transport != first,
-                !is(&experience.advised, &relay.url),
-                !is(&experience.last_good, &relay.url),
+                !is(advised, &relay.url),
+                !is(experience.last_good.as_ref(), &relay.url),
             )
         });
         let budget = webtransport_budget(&endpoints, config.transport);
@@ -197,22 +235,57 @@ mod tests {
         let worked = Experience {
             last_good: Some("https://b/wt".into()),
             last_transport: Some(TransportKind::WebTransport),
-            advised: None,
+            ..Experience::default()
         };
         assert_eq!(
             urls(TransportPreference::Auto, &worked),
             ["https://b/wt", "https://a/wt", "ws://a/ws"]
         );
-        let advised = Experience {
-            advised: Some("https://a/wt".into()),
-            ..worked
-        };
+        let mut advised = worked;
+        advised.heed("https://a/wt", &config(TransportPreference::Auto));
         assert_eq!(urls(TransportPreference::Auto, &advised)[0], "https://a/wt");
         let fell_back = Experience {
             last_transport: Some(TransportKind::WebSocket),
             ..Experience::default()
         };
         assert_eq!(urls(TransportPreference::Auto, &fell_back)[0], "ws://a/ws");
+    }
+
+    #[test]
+    fn the_programs_certificates_are_accepted_besides_those_of_every_ticket() {
+        let config = ClientConfig {
+            certificate_hashes: vec!["ab".into()],
+            ..config(TransportPreference::Auto)
+        };
+        let mut plan = Plan::new(&ticket(), &config, &Experience::default());
+        let hashes: Vec<_> = std::iter::from_fn(|| plan.next())
+            .map(|(relay, _)| relay.certificate_hashes.join(" "))
+            .collect();
+        assert_eq!(hashes, ["ab", "ab", ""]);
+    }
+
+    #[test]
+    fn a_relay_that_stops_comes_last_and_its_advice_first() {
+        let mut draining = Experience {
+            last_good: Some("https://a/wt".into()),
+            last_transport: Some(TransportKind::WebTransport),
+            avoided: Some("https://a/wt".into()),
+            ..Experience::default()
+        };
+        let auto = TransportPreference::Auto;
+        assert_eq!(
+            urls(auto, &draining),
+            ["https://b/wt", "ws://a/ws", "https://a/wt"]
+        );
+        draining.heed("https://new/wt", &config(auto));
+        assert_eq!(urls(auto, &draining)[0], "https://new/wt");
+        assert_eq!(urls(TransportPreference::WebSocket, &draining), ["ws://a/ws"]);
+        draining.heed("javascript:alert(1)", &config(auto));
+        assert_eq!(
+            urls(auto, &draining)[0],
+            "https://new/wt",
+            "nonsense is no advice"
+        );
     }
 
     #[test]

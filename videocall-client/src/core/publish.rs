@@ -39,6 +39,8 @@ struct OwnTrack {
     accepted: bool,
     /// The relay does not know this description yet.
     changed: bool,
+    /// The relay has said that not all of its layers are wanted.
+    restricted: bool,
     decoder: Option<DecoderConfig>,
     recent: VecDeque<RecentFrame>,
 }
@@ -81,6 +83,7 @@ impl Publisher {
             info: info.clone(),
             accepted: false,
             changed: true,
+            restricted: false,
             decoder: None,
             recent: VecDeque::new(),
         });
@@ -101,17 +104,41 @@ impl Publisher {
         }
     }
 
-    /// The tracks for a Hello; with it the relay knows them as they are now.
-    pub(super) fn announce_all(&mut self) -> Vec<TrackInfo> {
-        self.ended.clear();
-        self.tracks
-            .values_mut()
-            .map(|track| {
-                track.changed = false;
-                track.accepted = false;
-                track.info.clone()
-            })
-            .collect()
+    /// The tracks as they are now, for a Hello.
+    pub(super) fn descriptions(&self) -> Vec<TrackInfo> {
+        self.tracks.values().map(|track| track.info.clone()).collect()
+    }
+
+    /// Another relay knows the tracks as they were announced in its Hello. It takes none until it says
+    /// so, and pictures start with a keyframe there; sound goes on as it was.
+    pub(super) fn welcomed(&mut self, announced: &[TrackInfo]) {
+        for own in self.tracks.values_mut() {
+            own.accepted = false;
+            own.changed = !announced.contains(&own.info);
+        }
+        let gone = announced.iter().map(|info| info.track);
+        self.ended = gone.filter(|track| !self.tracks.contains_key(track)).collect();
+        self.break_pictures();
+    }
+
+    /// Takes note of which layers of a track are wanted; false when there is no such track.
+    pub(super) fn restrict(&mut self, track: TrackId, wanted: &[u8]) -> bool {
+        let Some(own) = self.tracks.get_mut(&track) else {
+            return false;
+        };
+        own.restricted = own.layers().any(|spatial| !wanted.contains(&spatial));
+        true
+    }
+
+    /// The tracks of which not all layers were wanted, with all their layers: they are wanted again.
+    pub(super) fn release(&mut self) -> Vec<(TrackId, Vec<u8>)> {
+        let mut released = Vec::new();
+        for (&track, own) in &mut self.tracks {
+            if std::mem::take(&mut own.restricted) {
+                released.push((track, own.layers().collect()));
+            }
+        }
+        released
     }
 
     /// What the relay does not know yet: changed descriptions and ended tracks.
@@ -133,8 +160,7 @@ impl Publisher {
         }
         if !own.info.kind.is_audio() {
             // A program may have dropped its first keyframe itself before it was in.
-            let described = own.info.layers.iter().map(|layer| layer.spatial);
-            for spatial in described.chain([0]) {
+            for spatial in own.layers() {
                 self.numbering
                     .entry((track, spatial))
                     .or_insert_with(LayerNumbering::of_video);
@@ -156,6 +182,11 @@ impl Publisher {
             own.accepted = false;
             own.recent.clear();
         }
+        self.break_pictures();
+    }
+
+    /// Pictures go on with a keyframe.
+    fn break_pictures(&mut self) {
         for ((track, _), layer) in &mut self.numbering {
             let own = self.tracks.get(track);
             layer.broken = own.is_some_and(|own| !own.info.kind.is_audio());
@@ -244,6 +275,15 @@ impl LayerNumbering {
 }
 
 impl OwnTrack {
+    /// The layers that are described; a track without a description has one.
+    fn layers(&self) -> impl Iterator<Item = u8> + use<> {
+        let mut layers: Vec<u8> = self.info.layers.iter().map(|layer| layer.spatial).collect();
+        if layers.is_empty() {
+            layers.push(0);
+        }
+        layers.into_iter()
+    }
+
     fn encode_audio(&mut self, header: FrameHeader, payload: Bytes) -> Bytes {
         let decoder = header
             .sequence

@@ -165,7 +165,17 @@ impl SendQueue {
         self.video.retain(|key, _| key.track != track);
     }
 
-    /// For a new connection.
+    /// For another connection that takes the place of this one. What of `sound` waits goes there;
+    /// pictures begin anew.
+    pub(super) fn switch(&mut self, sound: bool) {
+        self.control.clear();
+        self.video.clear();
+        if !sound {
+            self.audio.clear();
+        }
+    }
+
+    /// There is no connection any more.
     pub(super) fn clear(&mut self) {
         self.control.clear();
         self.audio.clear();

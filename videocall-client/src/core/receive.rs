@@ -34,8 +34,38 @@ struct Layer {
     passed: DependencyTracker,
     /// Nothing at or before it is taken again, whatever was forgotten since.
     newest: Option<u64>,
+    /// Of sound: the newest sequence and which of those before it have come, bit by bit.
+    heard: Heard,
     requested: Option<Timestamp>,
     stats: LayerStats,
+}
+
+/// Which sequences of a sound have come. Datagrams overtake one another, and when a call goes from one
+/// relay to another, both may have sent the same frame.
+#[derive(Debug, Default)]
+struct Heard {
+    next: u64,
+    /// Bit n: the sequence `next - 1 - n` has come.
+    before: u64,
+}
+
+impl Heard {
+    /// Takes note of a sequence; false when it has come already, or is too old to tell. Frames of
+    /// 20 ms that are 64 behind are late by more than a second.
+    fn is_new(&mut self, sequence: u64) -> bool {
+        if sequence >= self.next {
+            let ahead = u32::try_from(sequence - self.next + 1).unwrap_or(u32::MAX);
+            self.before = self.before.checked_shl(ahead).unwrap_or(0) | 1;
+            self.next = sequence + 1;
+            return true;
+        }
+        let behind = self.next - 1 - sequence;
+        if behind >= u64::from(u64::BITS) || self.before & (1 << behind) != 0 {
+            return false;
+        }
+        self.before |= 1 << behind;
+        true
+    }
 }
 
 /// What became of a packet with a frame.
@@ -74,6 +104,10 @@ impl Receiver {
         let layer = self.layers.entry(header.layer()).or_default();
         layer.stats.frames_received += 1;
         layer.stats.bytes_received += packet.len() as u64;
+        if header.kind.is_audio() && !layer.heard.is_new(header.sequence) {
+            layer.stats.frames_dropped += 1;
+            return Received::Nothing;
+        }
         if !header.kind.is_audio() && !layer.takes(&header) {
             layer.stats.frames_dropped += 1;
             return layer.stuck(&header, now);

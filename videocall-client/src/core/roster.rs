@@ -1,29 +1,72 @@
 //! Who is in the meeting and what they publish, as the relay says. Nothing else changes it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use videocall_types::{Participant, SessionId, TrackInfo, TrackKind, TrackRef};
+use videocall_types::{Participant, SessionId, Timestamp, TrackInfo, TrackKind, TrackRef};
 
 /// Everybody but ourselves.
 #[derive(Debug, Default)]
 pub(super) struct Roster {
     own: Option<SessionId>,
     participants: BTreeMap<SessionId, Participant>,
+    /// Those who were there before and of whom the relay has not heard yet, and until when it may.
+    unconfirmed: BTreeSet<SessionId>,
+    confirm_until: Option<Timestamp>,
 }
 
 impl Roster {
-    /// A Welcome: what was known before no longer counts.
-    pub(super) fn replace(&mut self, own: SessionId, participants: Vec<Participant>) {
+    /// A Welcome: what was known before no longer counts, except that who is missing may still be
+    /// confirmed until the given time.
+    pub(super) fn replace(
+        &mut self,
+        own: SessionId,
+        participants: Vec<Participant>,
+        confirm_until: Option<Timestamp>,
+    ) {
         self.own = Some(own);
-        self.participants.clear();
+        let before = std::mem::take(&mut self.participants);
         for participant in participants {
             self.join(participant);
         }
+        self.unconfirmed.clear();
+        self.confirm_until = confirm_until;
+        for (session, participant) in before {
+            if confirm_until.is_some() && session != own && !self.has(session) {
+                self.unconfirmed.insert(session);
+                self.participants.insert(session, participant);
+            }
+        }
+        if self.unconfirmed.is_empty() {
+            self.confirm_until = None;
+        }
+    }
+
+    /// When [`Roster::expire`] has something to do.
+    pub(super) fn confirm_until(&self) -> Option<Timestamp> {
+        self.confirm_until
+    }
+
+    /// Those who have not been confirmed in time: they are gone.
+    pub(super) fn expire(&mut self, now: Timestamp) -> Vec<SessionId> {
+        if self.confirm_until.is_none_or(|until| until > now) {
+            return Vec::new();
+        }
+        self.confirm_until = None;
+        let gone: Vec<_> = std::mem::take(&mut self.unconfirmed).into_iter().collect();
+        for session in &gone {
+            self.participants.remove(session);
+        }
+        gone
+    }
+
+    pub(super) fn has(&self, session: SessionId) -> bool {
+        self.participants.contains_key(&session)
     }
 
     /// Somebody is new or came back. Nothing changes when it is ourselves.
     pub(super) fn join(&mut self, participant: Participant) -> bool {
         let other = self.own != Some(participant.session);
+        self.unconfirmed.remove(&participant.session);
         if other {
             self.participants.insert(participant.session, participant);
         }
@@ -32,6 +75,7 @@ impl Roster {
 
     /// Whether that was somebody.
     pub(super) fn leave(&mut self, session: SessionId) -> bool {
+        self.unconfirmed.remove(&session);
         self.participants.remove(&session).is_some()
     }
 
@@ -105,7 +149,11 @@ mod tests {
     #[test]
     fn two_sessions_of_one_name_are_two_and_we_are_none() {
         let mut roster = Roster::default();
-        roster.replace(session(1), vec![participant(1), participant(2), participant(3)]);
+        roster.replace(
+            session(1),
+            vec![participant(1), participant(2), participant(3)],
+            None,
+        );
         assert_eq!(roster.participants().len(), 2);
         assert!(!roster.join(participant(1)));
         assert!(roster.leave(session(2)));
@@ -113,9 +161,26 @@ mod tests {
     }
 
     #[test]
+    fn who_was_there_before_may_be_confirmed_later() {
+        let mut roster = Roster::default();
+        let until = Timestamp::from_millis(2_000);
+        roster.replace(
+            session(1),
+            vec![participant(2), participant(3), participant(4)],
+            None,
+        );
+        roster.replace(session(1), vec![participant(2)], Some(until));
+        assert_eq!(roster.participants().len(), 3);
+        assert!(roster.join(participant(3)), "the relay has heard of the third");
+        assert_eq!(roster.expire(Timestamp::from_millis(1_999)), []);
+        assert_eq!(roster.expire(until), [session(4)]);
+        assert_eq!((roster.participants().len(), roster.confirm_until()), (2, None));
+    }
+
+    #[test]
     fn tracks_belong_to_somebody() {
         let mut roster = Roster::default();
-        roster.replace(session(1), vec![participant(2)]);
+        roster.replace(session(1), vec![participant(2)], None);
         let track = TrackRef {
             session: session(2),
             track: TrackId(2),

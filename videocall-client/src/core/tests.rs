@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use videocall_types::api::{JoinResponse, RelayEndpoint, TransportKind};
 use videocall_types::{
-    ClientMessage, CloseCode, Closing, Frame, Participant, ServerMessage, SessionId, SessionLimits, TrackId,
-    TrackInfo, TrackKind, Welcome, is_frame,
+    ClientMessage, CloseCode, Closing, Frame, Interest, Participant, ServerMessage, SessionId, SessionLimits,
+    Subscription, TrackId, TrackInfo, TrackKind, TrackRef, Welcome, is_frame,
 };
 
 use super::*;
@@ -21,10 +21,15 @@ struct Sim {
     now: Timestamp,
     events: Vec<Event>,
     connects: Vec<(Duration, TransportKind)>,
+    urls: Vec<String>,
     sent: Vec<ClientMessage>,
     frames: Vec<Frame>,
     tickets: usize,
+    /// Connections that were closed, by whichever output.
     disconnects: Vec<CloseCode>,
+    switches: usize,
+    /// A connection was opened that is not the current one yet.
+    greeting: bool,
 }
 
 fn config() -> ClientConfig {
@@ -104,10 +109,13 @@ impl Sim {
             now,
             events: Vec::new(),
             connects: Vec::new(),
+            urls: Vec::new(),
             sent: Vec::new(),
             frames: Vec::new(),
             tickets: 0,
             disconnects: Vec::new(),
+            switches: 0,
+            greeting: false,
         };
         sim.drain();
         sim
@@ -131,6 +139,19 @@ impl Sim {
                 Output::Connect(endpoint) => {
                     let at = self.now.since(Timestamp::ZERO);
                     self.connects.push((at, endpoint.transport));
+                    self.urls.push(endpoint.url);
+                }
+                Output::Greet(packet) => {
+                    self.greeting = true;
+                    self.note(&packet);
+                }
+                Output::Switch => {
+                    self.greeting = false;
+                    self.switches += 1;
+                }
+                Output::GiveUp(code) => {
+                    self.greeting = false;
+                    self.disconnects.push(code);
                 }
                 Output::Disconnect(code) => self.disconnects.push(code),
                 Output::Event(event) => self.events.push(event),
@@ -141,10 +162,14 @@ impl Sim {
                 let frame = Frame::decode(&packet.packet).expect("our own frame");
                 self.frames.push(frame);
             } else {
-                let message = ClientMessage::decode(&packet.packet).expect("our own message");
-                self.sent.push(message);
+                self.note(&packet.packet);
             }
         }
+    }
+
+    fn note(&mut self, packet: &Bytes) {
+        let message = ClientMessage::decode(packet).expect("our own message");
+        self.sent.push(message);
     }
 
     fn input(&mut self, input: Input) {
@@ -156,8 +181,24 @@ impl Sim {
         self.input(Input::Command(command));
     }
 
+    /// A message from the relay that was greeted last.
     fn server(&mut self, message: ServerMessage) {
-        self.input(Input::Packet(message.encode()));
+        let link = if self.greeting { Link::Next } else { Link::Current };
+        self.input(Input::Packet(link, message.encode()));
+    }
+
+    /// A message from the relay that carries the call.
+    fn current(&mut self, message: ServerMessage) {
+        self.input(Input::Packet(Link::Current, message.encode()));
+    }
+
+    /// The connection that carries the call is gone.
+    fn lose(&mut self) {
+        self.input(Input::Disconnected {
+            link: Link::Current,
+            code: None,
+            reason: "gone".into(),
+        });
     }
 
     /// Lets time pass, stopping at each time the core asks for.
@@ -273,7 +314,7 @@ fn a_forced_carrier_that_is_not_offered_ends_with_a_reason() {
 
 #[test]
 fn a_refusal_is_final() {
-    for code in [CloseCode::MeetingFull, CloseCode::BadToken, CloseCode::Removed] {
+    for code in [CloseCode::MeetingLocked, CloseCode::BadToken, CloseCode::Removed] {
         let mut sim = Sim::new(config());
         sim.input(Input::Ticket(Ok(ticket())));
         sim.input(Input::Connected);
@@ -320,10 +361,7 @@ fn a_lost_connection_is_resumed_with_its_tracks_and_numbers() {
     let mut sim = Sim::online();
     sim.command(Command::SendFrame(frame(true)));
     sim.command(Command::SendFrame(frame(false)));
-    sim.input(Input::Disconnected {
-        code: None,
-        reason: "gone".into(),
-    });
+    sim.lose();
     assert_eq!(sim.status().state, ConnectionState::Reconnecting);
     sim.pass(300);
     assert_eq!(sim.tickets, 2);
@@ -394,10 +432,7 @@ fn a_restarted_relay_is_found_within_seconds() {
         }
         answered
     };
-    sim.input(Input::Disconnected {
-        code: None,
-        reason: "gone".into(),
-    });
+    sim.lose();
     let answered = down(&mut sim, 1_500);
     let restarted = sim.now;
     while sim.tickets == answered {
@@ -497,10 +532,7 @@ fn subscriptions_are_merged_and_survive_a_reconnect() {
         sim.sent.iter().filter(is).count()
     };
     assert_eq!(subscribes(&sim), 2);
-    sim.input(Input::Disconnected {
-        code: None,
-        reason: "gone".into(),
-    });
+    sim.lose();
     sim.pass(300);
     sim.input(Input::Ticket(Ok(ticket())));
     sim.input(Input::Connected);
@@ -513,18 +545,377 @@ fn subscriptions_are_merged_and_survive_a_reconnect() {
     assert_eq!(subscribes(&sim), 3);
 }
 
-#[test]
-fn a_draining_relay_is_left_in_time_without_saying_goodbye() {
+/// In the meeting, whose relay stops and has offered another address.
+fn draining() -> Sim {
     let mut sim = Sim::online();
     sim.server(ServerMessage::Draining {
-        alternate_url: String::new(),
+        alternate_url: "https://other:4433/wt".into(),
         deadline_ms: 2_000,
     });
     sim.pass(1_000);
-    assert_eq!(sim.disconnects, [CloseCode::Draining]);
-    assert!(!sim.sent.contains(&ClientMessage::Leave));
+    assert_eq!(sim.tickets, 2, "in the first half of the time");
+    sim.input(Input::Ticket(Ok(ticket())));
+    sim
+}
+
+fn microphone(audio_level: u8) -> EncodedFrame {
+    EncodedFrame {
+        track: TrackId(1),
+        audio_level: Some(audio_level),
+        ..frame(true)
+    }
+}
+
+/// What the participants of a Welcome are.
+fn welcome_with(participants: Vec<Participant>) -> ServerMessage {
+    let ServerMessage::Welcome(mut welcome) = welcome(true) else {
+        unreachable!("it is a Welcome");
+    };
+    welcome.participants = participants;
+    welcome.accepted_tracks = vec![TrackId(1), TrackId(2)];
+    ServerMessage::Welcome(welcome)
+}
+
+#[test]
+fn a_draining_relay_carries_the_call_until_another_one_does() {
+    let mut sim = draining();
+    sim.command(Command::PublishTrack(track(1, TrackKind::Microphone)));
+    sim.server(ServerMessage::TrackAccepted(TrackId(1)));
+    sim.events.clear();
+    sim.input(Input::Connected);
+    assert_eq!(sim.hellos()[1].resume_token, "resume");
+    assert!(!sim.hellos()[1].capabilities.subscribe_automatically || sim.core.views.are_automatic());
+    sim.command(Command::SendFrame(microphone(30)));
+    assert_eq!(sim.frames.len(), 1, "over the old one");
+    sim.server(welcome_with(vec![bob()]));
+    sim.command(Command::SendFrame(microphone(30)));
+    let numbers: Vec<_> = sim.frames.iter().map(|frame| frame.header.sequence).collect();
+    assert_eq!(numbers, [0, 1], "no gap and no repetition");
+    assert_eq!(
+        sim.frames[1].redundancy.len(),
+        1,
+        "heals what the old relay did not pass on"
+    );
+    assert_eq!((sim.switches, sim.disconnects.len()), (2, 0));
+    let stats = sim.core.stats();
+    assert_eq!((stats.moves, stats.reconnects), (1, 0));
+    assert!(sim.is_connected());
+    let broken = sim.events.iter().any(
+        |event| matches!(event, Event::Connection(status) if status.state != ConnectionState::Connected),
+    );
+    assert!(!broken, "{:?}", sim.events);
+    assert!(sim.events.contains(&Event::KeyframeWanted {
+        track: TrackId(2),
+        spatial: 0
+    }));
+}
+
+#[test]
+fn the_relay_that_a_draining_one_names_is_tried_first_and_the_draining_one_last() {
+    let sim = draining();
+    assert_eq!(sim.urls.last().map(String::as_str), Some("https://other:4433/wt"));
+    let mut sim = sim;
+    for expected in ["ws://server/ws", "https://server:4433/wt"] {
+        sim.input(Input::ConnectFailed("refused".into()));
+        assert_eq!(sim.urls.last().map(String::as_str), Some(expected));
+    }
+    sim.input(Input::ConnectFailed("refused".into()));
+    assert!(sim.is_connected(), "the old relay still carries the call");
     sim.pass(300);
-    assert_eq!(sim.tickets, 2);
+    assert_eq!(sim.tickets, 3);
+}
+
+#[test]
+fn what_changes_while_moving_is_told_to_the_new_relay() {
+    let mut sim = draining();
+    sim.input(Input::Connected);
+    sim.sent.clear();
+    sim.command(Command::SetMuted {
+        track: TrackId(2),
+        muted: true,
+    });
+    sim.command(Command::PublishTrack(track(3, TrackKind::Screen)));
+    let told = |sim: &Sim| {
+        let is = |message: &&ClientMessage| matches!(message, ClientMessage::PublishTrack(_));
+        sim.sent.iter().filter(is).count()
+    };
+    assert_eq!(told(&sim), 2, "the old relay is told as well");
+    sim.server(welcome(true));
+    assert_eq!(told(&sim), 4);
+}
+
+#[test]
+fn a_session_that_moved_is_not_replaced_by_somebody_else() {
+    let mut sim = draining();
+    sim.input(Input::Connected);
+    sim.current(ServerMessage::Closing(Closing::new(CloseCode::SessionReplaced)));
+    assert_eq!(sim.closed(), None);
+    assert!(sim.is_connected(), "the Welcome is on its way");
+    sim.command(Command::SendFrame(frame(true)));
+    sim.server(welcome(true));
+    assert!(sim.is_connected());
+    assert_eq!(sim.core.stats().moves, 1);
+    sim.server(ServerMessage::Closing(Closing::new(CloseCode::SessionReplaced)));
+    assert_eq!(
+        sim.closed(),
+        Some(CloseCode::SessionReplaced),
+        "this one is somebody else's"
+    );
+}
+
+#[test]
+fn a_relay_that_takes_the_session_and_dies_costs_a_reconnection() {
+    let mut sim = draining();
+    sim.input(Input::Connected);
+    sim.current(ServerMessage::Closing(Closing::new(CloseCode::SessionReplaced)));
+    sim.input(Input::Disconnected {
+        link: Link::Next,
+        code: None,
+        reason: "gone".into(),
+    });
+    assert_eq!(sim.status().state, ConnectionState::Reconnecting);
+    sim.input(Input::Connected);
+    sim.server(welcome(true));
+    assert!(sim.is_connected());
+    assert_eq!(sim.core.stats().reconnects, 1);
+}
+
+#[test]
+fn a_relay_that_stops_before_another_was_found_is_a_lost_connection() {
+    let mut sim = draining();
+    sim.current(ServerMessage::Closing(Closing::new(CloseCode::Draining)));
+    assert_eq!(sim.status().state, ConnectionState::Reconnecting);
+    sim.input(Input::Connected);
+    sim.server(welcome(true));
+    assert!(sim.is_connected());
+    assert_eq!(sim.core.stats().reconnects, 1);
+    assert_eq!(sim.closed(), None);
+}
+
+#[test]
+fn a_refusal_while_moving_does_not_end_the_call() {
+    let mut sim = draining();
+    for code in [CloseCode::MeetingFull, CloseCode::BadToken, CloseCode::Busy] {
+        sim.input(Input::Connected);
+        sim.server(ServerMessage::Closing(Closing::new(code)));
+    }
+    assert!(sim.is_connected() && sim.closed().is_none());
+    sim.pass(300);
+    sim.input(Input::Ticket(Err(TicketError::Refused("no".into()))));
+    assert!(sim.is_connected() && sim.closed().is_none());
+}
+
+#[test]
+fn a_relay_that_does_not_know_everybody_yet_makes_nobody_leave() {
+    let mut sim = draining();
+    sim.input(Input::Connected);
+    sim.events.clear();
+    sim.server(welcome_with(Vec::new()));
+    assert!(
+        sim.events
+            .iter()
+            .any(|event| { matches!(event, Event::Joined { participants, .. } if *participants == [bob()]) })
+    );
+    sim.pass(1_000);
+    sim.server(ServerMessage::ParticipantsJoined(vec![bob()]));
+    for _ in 0..3 {
+        sim.pass(1_000);
+        sim.server(ServerMessage::Unknown);
+    }
+    assert!(!sim.events.contains(&Event::ParticipantLeft(BOB)));
+    // The next one never hears of him.
+    sim.lose();
+    sim.pass(300);
+    sim.input(Input::Ticket(Ok(ticket())));
+    sim.input(Input::Connected);
+    sim.server(welcome_with(Vec::new()));
+    sim.pass(2_000);
+    assert!(sim.events.contains(&Event::ParticipantLeft(BOB)));
+}
+
+#[test]
+fn a_relay_that_refuses_is_passed_over() {
+    for code in [
+        CloseCode::RelayFull,
+        CloseCode::Busy,
+        CloseCode::TooManyConnections,
+        CloseCode::Draining,
+        CloseCode::MeetingFull,
+    ] {
+        let mut sim = Sim::new(config());
+        sim.input(Input::Ticket(Ok(ticket())));
+        sim.input(Input::Connected);
+        sim.server(ServerMessage::Closing(Closing::new(code)));
+        assert_eq!(sim.connects.len(), 2, "{code:?}");
+        sim.input(Input::Connected);
+        sim.server(welcome(false));
+        assert!(sim.is_connected());
+        assert_eq!(sim.status().notice, None, "nothing is wrong with WebTransport");
+    }
+}
+
+/// Answers everything as servers do of which each refuses.
+fn refuse_all(sim: &mut Sim, closing: &Closing, millis: u64) {
+    let end = sim.now + Duration::from_millis(millis);
+    let (mut tickets, mut connects) = (0, 0);
+    while sim.now < end && sim.closed().is_none() {
+        if sim.tickets > tickets {
+            tickets = sim.tickets;
+            sim.input(Input::Ticket(Ok(ticket())));
+        }
+        while sim.connects.len() > connects && sim.closed().is_none() {
+            connects += 1;
+            sim.input(Input::Connected);
+            sim.server(ServerMessage::Closing(closing.clone()));
+        }
+        sim.pass(50);
+    }
+}
+
+#[test]
+fn when_all_refuse_it_says_so_and_tries_again_as_late_as_asked() {
+    let mut sim = Sim::new(config());
+    let closing = Closing {
+        retry_after_ms: 3_000,
+        ..Closing::new(CloseCode::RelayFull)
+    };
+    refuse_all(&mut sim, &closing, 14_000);
+    assert_eq!(sim.status().refused, Some(CloseCode::RelayFull));
+    assert!((4..=5).contains(&sim.tickets), "{} rounds", sim.tickets);
+    refuse_all(&mut sim, &closing, 10_000);
+    assert_eq!(
+        sim.closed(),
+        Some(CloseCode::RelayFull),
+        "the reason is not the network"
+    );
+}
+
+#[test]
+fn a_meeting_that_is_full_everywhere_is_given_up_at_once() {
+    let mut sim = Sim::new(config());
+    refuse_all(&mut sim, &Closing::new(CloseCode::MeetingFull), 1_000);
+    assert_eq!(sim.closed(), Some(CloseCode::MeetingFull));
+    assert_eq!((sim.tickets, sim.connects.len()), (1, 2));
+}
+
+#[test]
+fn restricted_layers_are_wanted_again_on_another_relay() {
+    let mut sim = Sim::online();
+    sim.events.clear();
+    let wanted = |spatial_layers: Vec<u8>| ServerMessage::LayersWanted {
+        track: TrackId(2),
+        spatial_layers,
+    };
+    sim.server(wanted(Vec::new()));
+    let told = |sim: &Sim| -> Vec<Vec<u8>> {
+        let layers = sim.events.iter().filter_map(|event| match event {
+            Event::LayersWanted { spatial_layers, .. } => Some(spatial_layers.clone()),
+            _ => None,
+        });
+        layers.collect()
+    };
+    assert_eq!(told(&sim), [Vec::<u8>::new()]);
+    sim.lose();
+    sim.pass(300);
+    sim.input(Input::Ticket(Ok(ticket())));
+    sim.input(Input::Connected);
+    sim.server(welcome(true));
+    assert_eq!(told(&sim), [Vec::new(), vec![0]]);
+    sim.server(wanted(vec![0]));
+    sim.lose();
+    sim.pass(300);
+    sim.input(Input::Ticket(Ok(ticket())));
+    sim.input(Input::Connected);
+    sim.server(welcome(true));
+    assert_eq!(told(&sim).len(), 3, "nothing was restricted");
+}
+
+#[test]
+fn who_speaks_is_told() {
+    let mut sim = Sim::online();
+    sim.server(ServerMessage::Speakers(vec![BOB, OWN]));
+    assert_eq!(sim.events.last(), Some(&Event::Speakers(vec![BOB, OWN])));
+}
+
+#[test]
+fn what_is_shown_is_subscribed_also_after_a_reconnection() {
+    let mut sim = Sim::online();
+    let track = TrackRef {
+        session: BOB,
+        track: TrackId(2),
+    };
+    let view = View {
+        width: 640,
+        height: 360,
+        priority: 1,
+    };
+    sim.sent.clear();
+    sim.command(Command::Show(track, view));
+    sim.pass(50);
+    let subscribed = |sim: &Sim| -> Vec<Interest> {
+        let wishes = sim.sent.iter().filter_map(|message| match message {
+            ClientMessage::Subscribe(interest) => Some(interest.clone()),
+            _ => None,
+        });
+        wishes.collect()
+    };
+    let expected = Interest::Chosen {
+        speakers: true,
+        tracks: vec![Subscription {
+            track,
+            width: 640,
+            height: 360,
+            priority: 1,
+        }],
+    };
+    assert_eq!(subscribed(&sim), std::slice::from_ref(&expected));
+    sim.lose();
+    sim.pass(300);
+    sim.input(Input::Ticket(Ok(ticket())));
+    sim.input(Input::Connected);
+    sim.server(welcome(true));
+    assert_eq!(subscribed(&sim), [expected.clone(), expected]);
+}
+
+fn reports(sim: &Sim) -> Vec<(u32, u32)> {
+    let reports = sim.sent.iter().filter_map(|message| match message {
+        ClientMessage::Report(report) => Some((report.join_ms, report.first_picture_ms)),
+        _ => None,
+    });
+    reports.collect()
+}
+
+#[test]
+fn how_long_joining_took_is_told_once() {
+    let join = |config| {
+        let mut sim = Sim::new(config);
+        sim.pass(100);
+        sim.input(Input::Ticket(Ok(ticket())));
+        sim.input(Input::Connected);
+        sim.server(welcome(false));
+        sim
+    };
+    let mut sim = join(config());
+    sim.pass(250);
+    sim.command(Command::FirstPicture);
+    sim.command(Command::FirstPicture);
+    assert_eq!(reports(&sim), [(100, 350)]);
+
+    let mut sim = join(config());
+    for _ in 0..11 {
+        sim.pass(1_000);
+        sim.server(ServerMessage::Unknown);
+    }
+    sim.command(Command::FirstPicture);
+    assert_eq!(reports(&sim), [(100, 0)], "no picture has come in time");
+
+    let mut sim = join(ClientConfig {
+        report_timing: false,
+        ..config()
+    });
+    sim.command(Command::FirstPicture);
+    sim.pass(1_000);
+    assert_eq!(reports(&sim), []);
 }
 
 #[test]
@@ -541,7 +932,8 @@ fn leaving_says_so_and_ends() {
 fn garbage_from_a_relay_does_no_harm() {
     let mut sim = Sim::online();
     for garbage in [&b""[..], b"\x0a", b"\x0a\x02\x00\x00", b"\xff\xff\xff", b"hello"] {
-        sim.input(Input::Packet(Bytes::from_static(garbage)));
+        sim.input(Input::Packet(Link::Current, Bytes::from_static(garbage)));
+        sim.input(Input::Packet(Link::Next, Bytes::from_static(garbage)));
     }
     assert!(sim.is_connected());
 }

@@ -20,9 +20,11 @@ pub enum Input {
     /// It could not be opened; the reason is for people.
     ConnectFailed(String),
     /// A packet has arrived.
-    Packet(Bytes),
-    /// The open connection is gone.
+    Packet(Link, Bytes),
+    /// An open connection is gone.
     Disconnected {
+        /// Which one.
+        link: Link,
         /// The code it was closed with, if the relay gave one.
         code: Option<CloseCode>,
         /// For people.
@@ -47,16 +49,30 @@ pub enum TicketError {
     Unavailable(String),
 }
 
+/// Which of the connections that a client may have at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// The one that carries the call.
+    Current,
+    /// The one that is to carry it next: it was opened and waits for its Welcome.
+    Next,
+}
+
 /// What the core asks its driver to do.
 #[derive(Clone, Debug)]
 pub enum Output {
     /// Ask the REST interface for a ticket; answer with [`Input::Ticket`].
     FetchTicket,
     /// Open a connection, its address is absolute; answer with [`Input::Connected`] or
-    /// [`Input::ConnectFailed`].
+    /// [`Input::ConnectFailed`]. From then on it is [`Link::Next`].
     Connect(RelayEndpoint),
-    /// Give up what is being fetched or opened; close what is open with this code, after the control
-    /// messages that wait.
+    /// Send this on [`Link::Next`], which has sent nothing so far.
+    Greet(Bytes),
+    /// [`Link::Next`] is [`Link::Current`] from now on; the one before, if there is one, is closed.
+    Switch,
+    /// Give up what is being fetched or opened; close [`Link::Next`], if it is open, with this code.
+    GiveUp(CloseCode),
+    /// Close [`Link::Current`] with this code, after the control messages that wait.
     Disconnect(CloseCode),
     /// Tell the program.
     Event(Event),
@@ -105,8 +121,18 @@ pub enum Command {
     },
     /// Sends a frame.
     SendFrame(EncodedFrame),
-    /// The whole set of what the program wants to receive.
+    /// The whole set of what the program wants to receive; what was shown before does not count any more.
     Subscribe(Interest),
+    /// A picture of somebody is shown like this.
+    Show(TrackRef, View),
+    /// It is not shown any more.
+    Hide(TrackRef),
+    /// No picture at all can be seen for the moment, or they can again.
+    SetPaused(bool),
+    /// A microphone is to be heard whether its owner is among the active speakers or not, or not so.
+    Listen(TrackRef, bool),
+    /// The first picture of somebody else is on screen.
+    FirstPicture,
     /// A decoder cannot go on without a keyframe.
     RequestKeyframe {
         /// Whose track.
@@ -116,6 +142,17 @@ pub enum Command {
     },
     /// Leaves the meeting for good.
     Leave,
+}
+
+/// How a picture is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct View {
+    /// Device pixels; 0 asks for the largest picture there is.
+    pub width: u32,
+    /// Device pixels; 0 asks for the largest picture there is.
+    pub height: u32,
+    /// When the path is too short for all, higher ones are kept longer.
+    pub priority: u32,
 }
 
 /// A frame as it comes from an encoder. The core adds who sends it, its number, what it refers to,
@@ -178,13 +215,16 @@ pub enum Event {
         /// Its layer.
         spatial: u8,
     },
-    /// The layers of our track that anybody shows; the others need not be encoded.
+    /// The layers of our track that anybody shows; the others need not be encoded. Without this event
+    /// all are wanted; after a reconnection it says so, until the relay says otherwise.
     LayersWanted {
         /// Our track.
         track: TrackId,
         /// The layers.
         spatial_layers: Vec<u8>,
     },
+    /// Who speaks, the most prominent first; replaces the list before.
+    Speakers(Vec<SessionId>),
     /// Whether participants on other relays can be reached.
     Reachability {
         /// They can.
@@ -236,4 +276,7 @@ pub struct ConnectionStatus {
     pub notice: Option<String>,
     /// Smoothed round-trip time to the relay; a new status tells when it has changed by a quarter.
     pub rtt: Option<Duration>,
+    /// Not connected because every relay that answers has said no; with the last one's reason. The
+    /// client tries again.
+    pub refused: Option<CloseCode>,
 }

@@ -15,6 +15,7 @@ pub(crate) enum Symbol {
     Microphone,
     MicrophoneOff,
     People,
+    Pin,
     Screen,
     ScreenStop,
     Settings,
@@ -48,6 +49,7 @@ impl Symbol {
                 "M9 5.5a3.2 3.2 0 1 0 0 6.4a3.2 3.2 0 1 0 0-6.4M3 19.5c.5-3.2 2.9-5 6-5s5.5 1.8 6 5",
                 "M15.8 5.8a3.2 3.2 0 0 1 0 5.8M17.8 15c1.7.8 2.9 2.4 3.2 4.5",
             ],
+            Self::Pin => ["M9 3.5h6l-.8 6.2 3.3 3.4v1.9h-11v-1.9l3.3-3.4z", "M12 15v5.5"],
             Self::Screen => [SCREEN, "M12 14V7.5M9.3 10.2L12 7.5l2.7 2.7"],
             Self::ScreenStop => [SCREEN, "M9.5 8.3l5 5M14.5 8.3l-5 5"],
             Self::Settings => [

@@ -12,7 +12,7 @@ pub(crate) struct NoticeListProps {
     pub(crate) ondismiss: Callback<Notice>,
 }
 
-/// All notices, newest last.
+/// All notices, newest last. What is not urgent is read out at the next pause.
 #[component]
 pub(crate) fn NoticeList(props: &NoticeListProps) -> Html {
     let bar = |notice: &Notice| {
@@ -23,7 +23,8 @@ pub(crate) fn NoticeList(props: &NoticeListProps) -> Html {
         html! { <NoticeBar key={format!("{notice:?}")} notice={notice.clone()} {ondismiss} floating=true /> }
     };
     html! {
-        <div class="pointer-events-none absolute inset-x-3 top-2 z-20 flex flex-col items-center gap-2">
+        <div class="pointer-events-none absolute inset-x-3 top-2 z-20 flex flex-col items-center gap-2"
+            aria-live="polite" aria-relevant="additions">
             { for props.notices.iter().map(bar) }
         </div>
     }
@@ -49,7 +50,7 @@ pub(crate) fn NoticeBar(props: &NoticeBarProps) -> Html {
     };
     let floating = props.floating.then_some("shadow-float animate-appear max-w-xl");
     html! {
-        <div data-testid="notice" role="alert"
+        <div data-testid="notice" role={props.notice.is_urgent().then_some("alert")}
             class={classes!("pointer-events-auto", "flex", "items-start", "gap-2.5", "rounded-xl", "border", "py-2.5",
                 "pr-2", "pl-3", "text-sm", "leading-5", colour, floating)}>
             <Icon {symbol} class="mt-px size-[18px]" />

@@ -2,9 +2,11 @@
 
 use std::rc::Rc;
 
+use videocall_types::SessionId;
 use yew::prelude::*;
 
 use super::avatar::Avatar;
+use super::pin_button::PinButton;
 use super::{Icon, Symbol};
 use crate::hooks::use_text;
 use crate::state::call::{Own, Person, PictureState, Sound};
@@ -14,6 +16,8 @@ pub(crate) struct PeoplePanelProps {
     pub(crate) own_name: AttrValue,
     pub(crate) own: Own,
     pub(crate) people: Vec<Rc<Person>>,
+    pub(crate) pinned: Option<SessionId>,
+    pub(crate) onpin: Callback<SessionId>,
     pub(crate) onclose: Callback<()>,
 }
 
@@ -37,11 +41,23 @@ pub(crate) fn PeoplePanel(props: &PeoplePanelProps) -> Html {
                 { for props.people.iter().map(|person| html! {
                     <PersonRow key={person.session.get()} name={person.name.clone()} label={person.label.clone()}
                         microphone={person.microphone == Sound::On} camera={person.camera.state != PictureState::Off}
-                        speaking={person.speaking} />
+                        speaking={person.speaking} pin={pin(props, person)} />
                 }) }
             </ul>
         </aside>
     }
+}
+
+/// The button that pins somebody. With one other person there is nothing to choose.
+fn pin(props: &PeoplePanelProps, person: &Person) -> Option<Html> {
+    let session = person.session;
+    let pinned = props.pinned == Some(session);
+    (pinned || props.people.len() > 1).then(|| {
+        html! {
+            <PinButton label={person.label.clone()} {pinned} class="size-9 bg-transparent text-soft"
+                onclick={props.onpin.reform(move |()| session)} />
+        }
+    })
 }
 
 #[derive(PartialEq, Properties)]
@@ -53,6 +69,8 @@ struct PersonRowProps {
     microphone: bool,
     camera: bool,
     speaking: bool,
+    #[prop_or_default]
+    pin: Option<Html>,
 }
 
 #[component]
@@ -77,6 +95,7 @@ fn PersonRow(props: &PersonRowProps) -> Html {
                 { props.label.clone() }
                 if !props.note.is_empty() { <span class="text-soft">{ format!(" · {}", props.note) }</span> }
             </span>
+            { props.pin.clone() }
             { state(props.microphone, [Symbol::MicrophoneOff, Symbol::Microphone], [text.call.muted, text.call.unmuted]) }
             { state(props.camera, [Symbol::CameraOff, Symbol::Camera], [text.call.camera_is_off, text.call.camera_is_on]) }
         </li>

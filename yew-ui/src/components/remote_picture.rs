@@ -1,6 +1,7 @@
 //! The canvas on which somebody else's track is drawn.
 
 use videocall_client::Call;
+use videocall_client::call::Priority;
 use videocall_types::TrackRef;
 use web_sys::HtmlCanvasElement;
 use yew::prelude::*;
@@ -9,6 +10,8 @@ use yew::prelude::*;
 pub(super) struct RemotePictureProps {
     pub(super) call: Call,
     pub(super) track: Option<TrackRef>,
+    /// Which pictures are kept longer when the path is too short for all.
+    pub(super) priority: Priority,
     /// Classes for how it fills its tile.
     pub(super) class: &'static str,
 }
@@ -33,5 +36,11 @@ pub(super) fn RemotePicture(props: &RemotePictureProps) -> Html {
             }
         });
     }
+    let wish = (props.call.clone(), props.track, props.priority);
+    use_effect_with(wish, |(call, track, priority)| {
+        if let Some(track) = *track {
+            call.set_priority(track, *priority);
+        }
+    });
     html! { <canvas ref={canvas} class={classes!("size-full", props.class)} /> }
 }

@@ -20,7 +20,7 @@ pub(super) fn place(rect: Rect) -> String {
 }
 
 /// The classes of a tile's outermost element.
-pub(super) const FRAME: &str = "absolute top-0 left-0 overflow-hidden rounded-xl bg-tile text-on-tile [container-type:size] transition-[transform,width,height] duration-200 ease-swift";
+pub(super) const FRAME: &str = "group absolute top-0 left-0 overflow-hidden rounded-xl bg-tile text-on-tile [container-type:size] transition-[transform,width,height] duration-200 ease-swift";
 
 #[derive(PartialEq, Properties)]
 pub(super) struct TileLabelProps {

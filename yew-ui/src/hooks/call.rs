@@ -22,7 +22,8 @@ use web_sys::MediaStream;
 use yew::prelude::*;
 
 use super::statistics::Statistics;
-use crate::state::call::{Action, CallState, Connection, Phase, PictureState};
+use super::storage::{NO, Stored, load};
+use crate::state::call::{Action, CallState, Connection, Phase, PictureState, Refusal};
 use crate::state::notice::{Device, DeviceFault, Notice};
 use crate::state::route::MeetingAddress;
 
@@ -115,6 +116,7 @@ fn options(address: &MeetingAddress, start: &CallStart) -> CallOptions {
         Some(TransportKind::WebTransport) => TransportPreference::WebTransport,
         Some(TransportKind::WebSocket) => TransportPreference::WebSocket,
     };
+    client.report_timing = load(Stored::Timing).as_deref() != Some(NO);
     CallOptions {
         devices: start.choice.clone(),
         camera_on: start.camera,
@@ -135,6 +137,7 @@ fn action(event: CallEvent) -> Action {
         CallEvent::Connection(status) => Action::Connection(connection(status)),
         CallEvent::Roster(change) => roster(change),
         CallEvent::Picture { track, state } => Action::Picture(track, picture(state)),
+        CallEvent::Speakers(sessions) => Action::Speakers(sessions),
         CallEvent::Local(LocalState {
             microphone,
             camera,
@@ -157,6 +160,7 @@ fn connection(status: ConnectionStatus) -> Connection {
         transport: status.transport,
         rtt_ms: status.rtt.and_then(|rtt| u32::try_from(rtt.as_millis()).ok()),
         hint: status.notice,
+        refused: status.refused.map(Refusal::from_code),
     }
 }
 
@@ -183,6 +187,7 @@ fn told(notice: ClientNotice) -> Action {
         ClientNotice::Device { device, error } => Action::DeviceFault(source(device), fault(&error)),
         ClientNotice::PlaybackBlocked => Action::Tell(Notice::PlaybackBlocked),
         ClientNotice::PlaybackFailed(_) => Action::Tell(Notice::PlaybackFailed),
+        ClientNotice::PlaybackWorks => Action::Dismiss(Notice::PlaybackFailed),
         ClientNotice::EncodingFailed { device, reason } => {
             Action::Tell(Notice::EncodingFailed(source(device), reason))
         }

@@ -9,7 +9,12 @@ pub(crate) enum Stored {
     Camera,
     /// The id of the microphone that was last chosen.
     Microphone,
+    /// Whether the operator learns how long joining takes: [`NO`], or anything else for yes.
+    Timing,
 }
+
+/// The answer of somebody who does not want something.
+pub(crate) const NO: &str = "no";
 
 impl Stored {
     const fn key(self) -> &'static str {
@@ -17,6 +22,7 @@ impl Stored {
             Self::Name => "videocall.name",
             Self::Camera => "videocall.camera",
             Self::Microphone => "videocall.microphone",
+            Self::Timing => "videocall.timing",
         }
     }
 }

@@ -10,15 +10,19 @@ use crate::components::{
     CallHeader, Controls, DeviceKind, DeviceMenu, NoticeList, PeoplePanel, SharingBar, Solitude, Stage,
 };
 use crate::hooks::{
-    CallHandle, CallStart, fault, use_call, use_devices, use_shortcuts, use_text, use_wake_lock,
+    CallHandle, CallStart, NO, Stored, fault, load, store, use_call, use_devices, use_shortcuts, use_text,
+    use_wake_lock,
 };
-use crate::state::call::{Action, Announcement, Ending, Phase};
+use crate::state::call::{Action, Announcement, CallState, Ending, Phase};
 use crate::state::notice::{Device, Notice};
 use crate::state::route::{MeetingAddress, invitation_path};
 use crate::state::shortcut::Shortcut;
 
 /// How long the button says that the link was copied: long enough to be read.
 const COPIED_MS: u32 = 2500;
+
+/// How long good news stays: two short sentences at reading speed, and a glance.
+const PASSING_MS: u32 = 6000;
 
 #[derive(PartialEq, Properties)]
 pub(super) struct CallPageProps {
@@ -54,6 +58,8 @@ pub(super) fn CallPage(props: &CallPageProps) -> Html {
     });
     let (link_copied, copy) = use_copy_link(&props.address);
     let dismiss = dispatch(&handle, Action::Dismiss);
+    let passing = state.notices.iter().find(|notice| notice.passes()).cloned();
+    use_passing(passing, handle.state.dispatcher());
     // The click is what the browser waits for; the notice has served its purpose.
     let clicked = dismiss.reform(|_: MouseEvent| Notice::PlaybackBlocked);
     let alone = state.people.is_empty() && state.connection.phase == Phase::Connected;
@@ -64,7 +70,8 @@ pub(super) fn CallPage(props: &CallPageProps) -> Html {
                 oncopy={copy.clone()} />
             <main class="relative flex min-h-0 flex-1">
                 <div class="flex min-w-0 flex-1 px-2 pb-1 sm:px-3">
-                    <Stage call={handle.call.clone()} name={name.clone()} state={handle.state.clone()} />
+                    <Stage call={handle.call.clone()} name={name.clone()} state={handle.state.clone()}
+                        onmore={press.reform(|()| Shortcut::People)} />
                 </div>
                 if alone && *open == Open::Nothing { <Solitude {link_copied} oncopy={copy} /> }
                 if state.own.screen { <SharingBar onstop={press.reform(|()| Shortcut::Screen)} /> }
@@ -90,8 +97,8 @@ fn panel(
     match open {
         Open::Nothing => Html::default(),
         Open::People => html! {
-            <PeoplePanel {own_name} own={state.own} people={state.people.clone()}
-                onclose={press.reform(|()| Shortcut::Close)} />
+            <PeoplePanel {own_name} own={state.own} people={state.people.clone()} pinned={state.pinned}
+                onpin={dispatch(handle, Action::TogglePin)} onclose={press.reform(|()| Shortcut::Close)} />
         },
         Open::Devices => html! {
             <Devices handle={handle.clone()} start={start.clone()} onclose={press.reform(|()| Shortcut::Close)} />
@@ -142,6 +149,17 @@ fn use_pressed(handle: &CallHandle, open: UseStateHandle<Open>) -> Callback<Shor
     )
 }
 
+/// Takes a notice away once it has been there for long enough to be read.
+#[hook]
+fn use_passing(notice: Option<Notice>, state: UseReducerDispatcher<CallState>) {
+    use_effect_with(notice, move |notice| {
+        let timer = notice
+            .clone()
+            .map(|notice| Timeout::new(PASSING_MS, move || state.dispatch(Action::Dismiss(notice))));
+        move || drop(timer)
+    });
+}
+
 /// Copies the invitation, and says so for a while.
 #[hook]
 fn use_copy_link(address: &MeetingAddress) -> (bool, Callback<()>) {
@@ -189,7 +207,18 @@ fn Devices(props: &DevicesProps) -> Html {
             }
         })
     };
-    html! { <DeviceMenu {devices} choice={(*choice).clone()} onchoose={choose} onclose={props.onclose.clone()} /> }
+    let reports = use_state_eq(|| load(Stored::Timing).as_deref() != Some(NO));
+    let onreports = {
+        let reports = reports.clone();
+        Callback::from(move |wanted: bool| {
+            store(Stored::Timing, if wanted { "" } else { NO });
+            reports.set(wanted);
+        })
+    };
+    html! {
+        <DeviceMenu {devices} choice={(*choice).clone()} onchoose={choose} reports={*reports} {onreports}
+            onclose={props.onclose.clone()} />
+    }
 }
 
 #[derive(PartialEq, Properties)]

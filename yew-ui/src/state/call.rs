@@ -5,8 +5,9 @@
 use std::rc::Rc;
 
 use videocall_types::api::TransportKind;
-use videocall_types::{Participant, SessionId, TrackId, TrackInfo, TrackKind, TrackRef};
+use videocall_types::{CloseCode, Participant, SessionId, TrackInfo, TrackKind, TrackRef};
 
+use super::gallery::Gallery;
 use super::name;
 use super::notice::{Device, DeviceFault, Notice, Notices};
 
@@ -22,6 +23,14 @@ pub struct CallState {
     pub connection: Connection,
     /// Everybody else, in the order of their arrival.
     pub people: Vec<Rc<Person>>,
+    /// Who of them speaks, the most prominent first; the same for everybody in the meeting.
+    pub speakers: Vec<SessionId>,
+    /// Whom the person wants to see large.
+    pub pinned: Option<SessionId>,
+    /// Whose tiles are on the page.
+    pub gallery: Gallery,
+    /// How many tiles of others fit; until the page was measured, as many as there are.
+    pub room: Option<usize>,
     /// The person at this device.
     pub own: Own,
     /// The client library has said what is sent; until then `own` is what the person wants.
@@ -32,6 +41,8 @@ pub struct CallState {
     pub joined: bool,
     /// Why the call is over.
     pub ended: Option<Ending>,
+    /// Participants on other relays cannot be reached.
+    pub others_unreachable: bool,
     /// The last coming or going, for those who cannot see it.
     pub announcement: Option<Announcement>,
 }
@@ -56,6 +67,30 @@ pub struct Connection {
     pub rtt_ms: Option<u32>,
     /// Why it does not run over the better carrier, in the client library's words.
     pub hint: Option<String>,
+    /// Every server has said no, the last one for this reason.
+    pub refused: Option<Refusal>,
+}
+
+/// Why servers take nobody at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// They have as many people as they take.
+    Full,
+    /// Too many connections come from here.
+    TooManyFromHere,
+    /// They are overloaded or restarting.
+    Busy,
+}
+
+impl Refusal {
+    /// What a relay's code means to a person.
+    pub const fn from_code(code: CloseCode) -> Self {
+        match code {
+            CloseCode::RelayFull | CloseCode::MeetingFull => Self::Full,
+            CloseCode::TooManyConnections => Self::TooManyFromHere,
+            _ => Self::Busy,
+        }
+    }
 }
 
 /// Where a connection stands.
@@ -96,6 +131,8 @@ pub struct Person {
     pub label: String,
     /// Whether they can be heard.
     pub microphone: Sound,
+    /// The track of their voice.
+    pub voice: Option<TrackRef>,
     /// Their face.
     pub camera: Picture,
     /// What they share.
@@ -161,6 +198,12 @@ pub enum Action {
     TrackRemoved(TrackRef),
     /// A picture started, stopped or stalled.
     Picture(TrackRef, PictureState),
+    /// Who speaks, the most prominent first.
+    Speakers(Vec<SessionId>),
+    /// Pins somebody, or lets go of who is pinned already.
+    TogglePin(SessionId),
+    /// How many tiles of others fit on the page.
+    Room(usize),
     /// Loudness from 0 to 1: one's own, and that of others.
     Levels(f32, Vec<(SessionId, f32)>),
     /// One's own devices changed: microphone, camera, screen.
@@ -203,13 +246,21 @@ impl CallState {
             Action::Levels(own, others) => next.hear(own, &others),
             Action::Own(microphone, camera, screen) => next.set_own(microphone, camera, screen),
             Action::DeviceFault(device, fault) => next.device_fails(device, fault),
-            Action::Reachable(reachable) => {
-                next.notices.set(Notice::RelaysUnreachable, !reachable);
+            Action::Reachable(reachable) => next.set_reachable(reachable),
+            Action::Speakers(sessions) => next.set_speakers(sessions),
+            Action::TogglePin(session) => {
+                next.pinned = (next.pinned != Some(session)).then_some(session);
+                next.choose_tiles();
+            }
+            Action::Room(room) => {
+                next.room = Some(room);
+                next.choose_tiles();
             }
             Action::Tell(notice) => next.notices.show(notice),
             Action::Dismiss(notice) => next.notices.dismiss(&notice),
             Action::StillConnecting => {
-                let silent = next.connection.phase == Phase::Connecting;
+                let connection = &next.connection;
+                let silent = connection.phase == Phase::Connecting && connection.refused.is_none();
                 next.notices.set(Notice::ServerSilent, silent);
             }
             Action::Leave => next.end(Ending::Left),
@@ -237,6 +288,45 @@ impl CallState {
             .filter_map(|person| Some((person, person.screen?)))
     }
 
+    /// Those whose tiles are on the page, place by place.
+    pub fn tiles(&self) -> impl Iterator<Item = &Rc<Person>> {
+        let shown = self.gallery.shown().iter();
+        shown.filter_map(|&session| self.people.iter().find(|person| person.session == session))
+    }
+
+    /// Whose tile is large: who is pinned, unless a screen is what is looked at.
+    pub fn large(&self) -> Option<SessionId> {
+        self.pinned.filter(|_| self.presenters().next().is_none())
+    }
+
+    /// Whether somebody is among those who speak.
+    pub fn is_speaker(&self, session: SessionId) -> bool {
+        self.speakers.contains(&session)
+    }
+
+    fn set_speakers(&mut self, sessions: Vec<SessionId>) {
+        self.gallery.hear(&sessions);
+        self.speakers = sessions;
+        self.choose_tiles();
+    }
+
+    fn choose_tiles(&mut self) {
+        self.pinned = self.pinned.filter(|&session| self.position(session).is_some());
+        let wanted: Vec<SessionId> = self.pinned.iter().chain(&self.speakers).copied().collect();
+        let room = self.room.unwrap_or(usize::MAX);
+        self.gallery.choose(&self.people, &wanted, room);
+    }
+
+    /// That they are back is news only to who has heard that they were gone.
+    fn set_reachable(&mut self, reachable: bool) {
+        let was_reachable = !std::mem::replace(&mut self.others_unreachable, !reachable);
+        if reachable == was_reachable {
+            return;
+        }
+        self.notices.set(Notice::RelaysUnreachable, !reachable);
+        self.notices.set(Notice::RelaysReachable, reachable);
+    }
+
     /// What was dismissed comes back only when it has been otherwise in between.
     fn connect(&mut self, connection: Connection) {
         let before = std::mem::replace(&mut self.connection, connection);
@@ -246,8 +336,11 @@ impl CallState {
         if before.fell_back() != now.fell_back() {
             self.notices.set(Notice::FellBack, now.fell_back());
         }
-        if now.phase != Phase::Connecting {
+        if now.phase != Phase::Connecting || now.refused.is_some() {
             self.notices.dismiss(&Notice::ServerSilent);
+        }
+        if before.refused != now.refused {
+            self.notices.set_refusal(now.refused);
         }
         self.joined |= now.phase == Phase::Connected;
     }
@@ -288,6 +381,7 @@ impl CallState {
             _ => {}
         }
         self.relabel();
+        self.choose_tiles();
     }
 
     /// Those who stayed keep their place and the state of their pictures.
@@ -389,6 +483,7 @@ impl Person {
             name: participant.display_name,
             label: String::new(),
             microphone: Sound::Off,
+            voice: None,
             camera: before.map_or(Picture::NONE, |before| before.camera),
             screen: before.and_then(|before| before.screen),
             speaking: before.is_some_and(|before| before.speaking),
@@ -417,6 +512,7 @@ impl Person {
         match info.kind {
             TrackKind::Microphone => {
                 self.microphone = if info.muted { Sound::Off } else { Sound::On };
+                self.voice = Some(track);
                 self.speaking &= !info.muted;
             }
             TrackKind::Camera => self.camera = self.camera.announced(track, info.muted),
@@ -433,8 +529,9 @@ impl Person {
             self.camera = Picture::NONE;
         } else if self.screen.is_some_and(|screen| screen.track == Some(track)) {
             self.screen = None;
-        } else if track.track == MICROPHONE {
+        } else if self.voice == Some(track) {
             self.microphone = Sound::Off;
+            self.voice = None;
             self.speaking = false;
         }
     }
@@ -449,9 +546,6 @@ impl Person {
         }
     }
 }
-
-/// The number that clients give their microphone's track.
-const MICROPHONE: TrackId = TrackId(1);
 
 impl Picture {
     /// No camera.

@@ -40,13 +40,32 @@ pub struct Rect {
     pub height: f64,
 }
 
+/// Smaller tiles show nobody's face. Pixels.
+const SMALLEST_TILE: Size = Size {
+    width: 150.0,
+    height: 100.0,
+};
+
+/// The same beside something large: a strip is for seeing who is there.
+const SMALLEST_IN_STRIP: Size = Size {
+    width: 96.0,
+    height: 62.0,
+};
+
+/// More pictures than this are too many for most devices to decode and for anybody to watch.
+const MOST_TILES: usize = 25;
+
 /// How many tiles of each kind there are, besides one's own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Scene {
-    /// Everybody else.
+    /// Everybody else who is shown.
     pub cameras: usize,
     /// Shared screens.
     pub screens: usize,
+    /// Which of the cameras is large; only without shared screens.
+    pub large: Option<usize>,
+    /// There is a tile that tells of those who are not shown.
+    pub more: bool,
 }
 
 /// Where everything goes.
@@ -56,6 +75,8 @@ pub struct Arrangement {
     pub cameras: Vec<Rect>,
     /// Shared screens, in order.
     pub screens: Vec<Rect>,
+    /// The tile that tells of those who are not shown, if there is one.
+    pub more: Option<Rect>,
     /// One's own picture.
     pub own: Rect,
     /// One's own picture lies upon another one.
@@ -72,7 +93,7 @@ pub struct Grid {
 }
 
 /// Lays out a meeting: an even grid; with one other person, that person large and oneself in the corner; with
-/// shared screens, those large and all people in a strip on the longer side.
+/// shared screens or somebody who is to be large, those large and the others in a strip on the longer side.
 pub fn arrange(scene: Scene, stage: Size) -> Arrangement {
     if scene.screens > 0 {
         return with_screens(scene, stage);
@@ -83,7 +104,7 @@ pub fn arrange(scene: Scene, stage: Size) -> Arrangement {
         width: stage.width,
         height: stage.height,
     };
-    if scene.cameras == 1 {
+    if scene.cameras == 1 && !scene.more {
         let cameras = place(1, whole, TALLEST_RATIO);
         let other = cameras.first().copied().unwrap_or_default();
         return Arrangement {
@@ -93,17 +114,50 @@ pub fn arrange(scene: Scene, stage: Size) -> Arrangement {
             ..Arrangement::default()
         };
     }
+    if let Some(large) = scene.large.filter(|&large| large < scene.cameras) {
+        return with_large(scene, large, stage);
+    }
     let tallest = if scene.cameras == 0 {
         TALLEST_OWN_RATIO
     } else {
         TALLEST_RATIO
     };
-    let mut cameras = place(scene.cameras + 1, whole, tallest);
-    let own = cameras.pop().unwrap_or_default();
-    Arrangement {
-        cameras,
-        own,
-        ..Arrangement::default()
+    Arrangement::of_people(scene.cameras, scene.more, |count| place(count, whole, tallest))
+}
+
+/// How many tiles of others fit on the stage so that each can be made out, at least one. With `beside`, something
+/// else is large; it is not counted.
+pub fn room(stage: Size, beside: bool) -> usize {
+    let (area, smallest) = if beside {
+        let (_, strip) = split(stage);
+        let strip = Size {
+            width: strip.width,
+            height: strip.height,
+        };
+        (strip, SMALLEST_IN_STRIP)
+    } else {
+        (stage, SMALLEST_TILE)
+    };
+    let fits = |count: usize| {
+        let cell = cell_of(best_grid(count, area), area);
+        cell.width >= smallest.width && cell.height >= smallest.height
+    };
+    // Oneself is there, too.
+    let tiles = (2..=MOST_TILES).rev().find(|&count| fits(count)).unwrap_or(2);
+    tiles - 1
+}
+
+impl Arrangement {
+    /// Everybody else, the tile for the others and one's own, placed one after the other.
+    fn of_people(cameras: usize, more: bool, place: impl FnOnce(usize) -> Vec<Rect>) -> Self {
+        let mut rects = place(cameras + usize::from(more) + 1);
+        let own = rects.pop().unwrap_or_default();
+        Self {
+            more: more.then(|| rects.pop().unwrap_or_default()),
+            cameras: rects,
+            own,
+            ..Self::default()
+        }
     }
 }
 
@@ -133,15 +187,22 @@ pub fn best_grid(count: usize, area: Size) -> Grid {
 
 fn with_screens(scene: Scene, stage: Size) -> Arrangement {
     let (main, strip) = split(stage);
-    let mut cameras = place(scene.cameras + 1, strip, PICTURE_RATIO);
-    let own = cameras.pop().unwrap_or_default();
-    let screens = place(scene.screens, main, 0.0);
     Arrangement {
-        cameras,
-        screens,
-        own,
-        own_floats: false,
+        screens: place(scene.screens, main, 0.0),
+        ..Arrangement::of_people(scene.cameras, scene.more, |count| {
+            place(count, strip, PICTURE_RATIO)
+        })
     }
+}
+
+fn with_large(scene: Scene, large: usize, stage: Size) -> Arrangement {
+    let (main, strip) = split(stage);
+    let others = scene.cameras - 1;
+    let mut arrangement =
+        Arrangement::of_people(others, scene.more, |count| place(count, strip, PICTURE_RATIO));
+    let rect = place(1, main, TALLEST_RATIO).pop().unwrap_or_default();
+    arrangement.cameras.insert(large, rect);
+    arrangement
 }
 
 /// The large area and the strip beside or below it.
@@ -301,6 +362,7 @@ mod tests {
     fn all(arrangement: &Arrangement) -> Vec<Rect> {
         let mut rects = arrangement.cameras.clone();
         rects.extend(&arrangement.screens);
+        rects.extend(arrangement.more);
         rects.push(arrangement.own);
         rects
     }
@@ -312,27 +374,99 @@ mod tests {
             && b.top < a.top + a.height - 0.01
     }
 
+    fn people(cameras: usize) -> Scene {
+        Scene {
+            cameras,
+            ..Scene::default()
+        }
+    }
+
+    fn with_screen(cameras: usize) -> Scene {
+        Scene {
+            screens: 1,
+            ..people(cameras)
+        }
+    }
+
+    fn scenes() -> impl Iterator<Item = Scene> {
+        (0..=24).flat_map(|cameras| {
+            [(0, None), (1, None), (2, None), (0, Some(cameras / 2))]
+                .into_iter()
+                .flat_map(move |(screens, large)| {
+                    [false, true].map(|more| Scene {
+                        cameras,
+                        screens,
+                        large: large.filter(|_| cameras > 0),
+                        more,
+                    })
+                })
+        })
+    }
+
     #[test]
     fn everything_is_on_the_stage_and_apart() {
         for stage in STAGES {
-            for cameras in 0..=24 {
-                for screens in 0..=2 {
-                    let arrangement = arrange(Scene { cameras, screens }, stage);
-                    assert_eq!(arrangement.cameras.len(), cameras);
-                    assert_eq!(arrangement.screens.len(), screens);
-                    let rects = all(&arrangement);
-                    for (index, &rect) in rects.iter().enumerate() {
+            for scene in scenes() {
+                let arrangement = arrange(scene, stage);
+                assert_eq!(arrangement.cameras.len(), scene.cameras);
+                assert_eq!(arrangement.screens.len(), scene.screens);
+                assert_eq!(arrangement.more.is_some(), scene.more);
+                let rects = all(&arrangement);
+                for (index, &rect) in rects.iter().enumerate() {
+                    assert!(
+                        rect.width > 20.0 && rect.height > 12.0,
+                        "{scene:?} {stage:?} {rect:?}"
+                    );
+                    assert!(rect.left >= -0.01 && rect.top >= -0.01);
+                    assert!(rect.left + rect.width <= stage.width + 0.01);
+                    assert!(rect.top + rect.height <= stage.height + 0.01);
+                    if arrangement.own_floats {
+                        continue;
+                    }
+                    assert!(rects[..index].iter().all(|&other| !overlap(rect, other)));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_has_room_can_be_made_out() {
+        for stage in STAGES {
+            for beside in [false, true] {
+                let room = room(stage, beside);
+                assert!((1..MOST_TILES).contains(&room), "{room} on {stage:?}");
+                let scene = Scene {
+                    cameras: room,
+                    screens: usize::from(beside),
+                    ..Scene::default()
+                };
+                let smallest = if beside { 85.0 } else { 140.0 };
+                for rect in arrange(scene, stage).cameras {
+                    assert!(rect.width >= smallest, "{rect:?} of {room} on {stage:?}");
+                }
+            }
+        }
+        let (wide, tall) = (STAGES[0], STAGES[2]);
+        assert_eq!((room(wide, false), room(tall, false)), (24, 11));
+    }
+
+    #[test]
+    fn who_is_pinned_is_larger_than_all_others() {
+        for stage in STAGES {
+            for cameras in 2..=24 {
+                for large in [0, cameras / 2, cameras - 1] {
+                    let scene = Scene {
+                        cameras,
+                        large: Some(large),
+                        ..Scene::default()
+                    };
+                    let faces = arrange(scene, stage).cameras;
+                    let area = |rect: &Rect| rect.width * rect.height;
+                    for (index, face) in faces.iter().enumerate() {
                         assert!(
-                            rect.width > 20.0 && rect.height > 12.0,
-                            "{cameras} {screens} {stage:?} {rect:?}"
+                            index == large || area(face) * 1.5 < area(&faces[large]),
+                            "{scene:?} {stage:?}"
                         );
-                        assert!(rect.left >= -0.01 && rect.top >= -0.01);
-                        assert!(rect.left + rect.width <= stage.width + 0.01);
-                        assert!(rect.top + rect.height <= stage.height + 0.01);
-                        if arrangement.own_floats {
-                            continue;
-                        }
-                        assert!(rects[..index].iter().all(|&other| !overlap(rect, other)));
                     }
                 }
             }
@@ -387,7 +521,7 @@ mod tests {
     fn tiles_keep_a_shape_that_suits_faces() {
         for stage in STAGES {
             for cameras in 1..=24 {
-                for rect in all(&arrange(Scene { cameras, screens: 0 }, stage)) {
+                for rect in all(&arrange(people(cameras), stage)) {
                     let ratio = rect.width / rect.height;
                     assert!(
                         (TALLEST_RATIO - 0.01..=PICTURE_RATIO + 0.01).contains(&ratio),
@@ -402,7 +536,7 @@ mod tests {
     fn a_screen_is_larger_than_all_faces() {
         for stage in STAGES {
             for cameras in 1..=24 {
-                let arrangement = arrange(Scene { cameras, screens: 1 }, stage);
+                let arrangement = arrange(with_screen(cameras), stage);
                 let screen = arrangement.screens[0];
                 for face in &arrangement.cameras {
                     assert!(face.width * face.height * 2.0 < screen.width * screen.height);
@@ -415,7 +549,12 @@ mod tests {
     fn a_stage_without_extent_is_no_trouble() {
         for cameras in 0..=3 {
             for screens in 0..=1 {
-                let arrangement = arrange(Scene { cameras, screens }, Size::default());
+                let scene = Scene {
+                    cameras,
+                    screens,
+                    ..Scene::default()
+                };
+                let arrangement = arrange(scene, Size::default());
                 assert!(
                     all(&arrangement)
                         .iter()

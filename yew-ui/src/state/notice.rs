@@ -1,5 +1,7 @@
 //! What the page has to tell: one notice per kind, the newest last.
 
+use super::call::Refusal;
+
 /// A capture device of the person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Device {
@@ -48,10 +50,14 @@ pub enum Notice {
     Reconnecting,
     /// The server does not answer, and never has.
     ServerSilent,
+    /// Every server has said no, for this reason; they are asked again.
+    ServerRefuses(Refusal),
     /// WebTransport did not come up; the call runs over WebSocket.
     FellBack,
     /// Participants on other relays cannot be reached.
     RelaysUnreachable,
+    /// They can be reached again.
+    RelaysReachable,
     /// The browser plays no sound before the page was clicked.
     PlaybackBlocked,
     /// Sound cannot be played.
@@ -88,14 +94,31 @@ impl Notice {
     /// How much it matters.
     pub const fn severity(&self) -> Severity {
         match self {
-            Self::FellBack | Self::Said(_) => Severity::Info,
+            Self::FellBack | Self::RelaysReachable | Self::Said(_) => Severity::Info,
             _ => Severity::Warning,
         }
     }
 
     /// Whether the person can take it away; the others go when their reason does.
     pub const fn is_dismissible(&self) -> bool {
-        !matches!(self, Self::Reconnecting | Self::ServerSilent)
+        !matches!(
+            self,
+            Self::Reconnecting | Self::ServerSilent | Self::ServerRefuses(_)
+        )
+    }
+
+    /// Whether it interrupts who has it read to them: what they have to act on, or what stops the call. The rest
+    /// waits for a pause.
+    pub const fn is_urgent(&self) -> bool {
+        !matches!(
+            self,
+            Self::FellBack | Self::RelaysUnreachable | Self::RelaysReachable | Self::Said(_)
+        )
+    }
+
+    /// Whether it goes by itself after a while: good news that leaves nothing to do.
+    pub const fn passes(&self) -> bool {
+        matches!(self, Self::RelaysReachable)
     }
 }
 
@@ -157,6 +180,14 @@ impl Notices {
             if let Notice::Device(about @ Device::CameraAndMicrophone, _) = notice {
                 *about = counterpart;
             }
+        }
+    }
+
+    /// Says why servers refuse, instead of what was said of it before.
+    pub fn set_refusal(&mut self, refusal: Option<Refusal>) {
+        self.0.retain(|other| !matches!(other, Notice::ServerRefuses(_)));
+        if let Some(refusal) = refusal {
+            self.show(Notice::ServerRefuses(refusal));
         }
     }
 

@@ -4,7 +4,7 @@ use videocall_types::api::TransportKind;
 use videocall_types::{IdError, MAX_ID_LENGTH};
 
 use super::{CallText, HomeText, LobbyText, PageText, Text};
-use crate::state::call::Phase;
+use crate::state::call::{Phase, Refusal};
 use crate::state::lacking::Lacking;
 use crate::state::notice::{Device, DeviceFault, Notice};
 use crate::state::route::AddressError;
@@ -68,6 +68,15 @@ pub(super) static TEXT: Text = Text {
         camera_is_on: "Camera on",
         speaking: "Speaking",
         screen_of: |name| format!("{name}’s screen"),
+        pin: |name| format!("Pin {name}"),
+        unpin: |name| format!("Unpin {name}"),
+        more: |count| match count {
+            1 => "1 more person".into(),
+            _ => format!("{count} more people"),
+        },
+        more_hint: "Show who is here",
+        report_timing: "Help the operator find slow joins",
+        report_timing_hint: "Reports how many milliseconds joining took and nothing about you. Counts from the next call on.",
         sharing: "You are sharing your screen",
         stop: "Stop",
         connection,
@@ -125,9 +134,15 @@ fn notice(notice: &Notice) -> String {
         Notice::FellBack => {
             "WebTransport is not available on this network. The call runs over WebSocket.".into()
         }
-        Notice::RelaysUnreachable => {
-            "People on other servers cannot be reached at the moment. Everybody on this one still can.".into()
+        Notice::ServerRefuses(Refusal::Full) => "All servers are full at the moment. Trying again…".into(),
+        Notice::ServerRefuses(Refusal::Busy) => "All servers are busy at the moment. Trying again…".into(),
+        Notice::ServerRefuses(Refusal::TooManyFromHere) => {
+            "Too many connections come from this network. Trying again…".into()
         }
+        Notice::RelaysUnreachable => {
+            "People on other servers can’t be reached right now. Everybody on this one still can.".into()
+        }
+        Notice::RelaysReachable => "Everybody can be reached again.".into(),
         Notice::PlaybackBlocked => "Click anywhere to hear the others.".into(),
         Notice::PlaybackFailed => "You cannot hear the others. Reload the page to try again.".into(),
         Notice::EncodingFailed(device, reason) => {

@@ -45,7 +45,8 @@ fn publisher() -> Publisher {
     let mut publisher = Publisher::default();
     publisher.publish(track(1, TrackKind::Microphone));
     publisher.publish(track(2, TrackKind::Camera));
-    publisher.announce_all();
+    let announced = publisher.descriptions();
+    publisher.welcomed(&announced);
     publisher.accept(TrackId(1));
     publisher.accept(TrackId(2));
     publisher
@@ -95,7 +96,8 @@ fn numbers_go_on_over_reconnections_and_start_with_a_keyframe() {
     }
     publisher.disconnected();
     assert!(send(&mut publisher, video(0, false)).is_none());
-    publisher.announce_all();
+    let announced = publisher.descriptions();
+    publisher.welcomed(&announced);
     assert_eq!(publisher.accept(TrackId(2)), Some(vec![0]));
     assert_eq!(publisher.accept(TrackId(2)), None);
     assert!(send(&mut publisher, video(0, false)).is_none());
@@ -180,7 +182,8 @@ fn a_track_that_begins_in_the_middle_asks_for_a_keyframe() {
     let mut publisher = Publisher::default();
     publisher.publish(track(1, TrackKind::Microphone));
     publisher.publish(track(2, TrackKind::Camera));
-    publisher.announce_all();
+    let announced = publisher.descriptions();
+    publisher.welcomed(&announced);
     assert_eq!(publisher.accept(TrackId(1)), Some(Vec::new()));
     assert_eq!(publisher.accept(TrackId(2)), Some(vec![0]));
     assert!(send(&mut publisher, video(0, false)).is_none());

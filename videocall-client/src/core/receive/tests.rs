@@ -23,7 +23,7 @@ fn roster() -> Roster {
         tracks: vec![track(1, TrackKind::Microphone), track(2, TrackKind::Camera)],
         established_at_ms: 0,
     };
-    roster.replace(SessionId::new(1).expect("not zero"), vec![participant]);
+    roster.replace(SessionId::new(1).expect("not zero"), vec![participant], None);
     roster
 }
 
@@ -74,6 +74,22 @@ fn only_what_is_decodable_and_new_is_passed() {
     assert_eq!(passed(&mut receiver, header(4, true, 0), 0), None);
     assert_eq!(passed(&mut receiver, header(7, false, 1), 0), None);
     assert_eq!(passed(&mut receiver, header(8, true, 0), 0), Some(8));
+}
+
+#[test]
+fn sound_comes_in_any_order_and_once() {
+    let mut receiver = Receiver::default();
+    let sound = |sequence| FrameHeader {
+        track: TrackId(1),
+        kind: TrackKind::Microphone,
+        ..header(sequence, true, 0)
+    };
+    let arrived = [100, 102, 101, 102, 100, 164, 101, 100, 103, 103, 500];
+    let taken: Vec<_> = arrived
+        .into_iter()
+        .filter_map(|sequence| passed(&mut receiver, sound(sequence), 0))
+        .collect();
+    assert_eq!(taken, [100, 102, 101, 164, 103, 500]);
 }
 
 #[test]

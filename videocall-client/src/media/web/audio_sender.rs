@@ -134,6 +134,7 @@ impl AudioSender {
             width: None,
             height: None,
             audio_level: Some(f64::from(sending.level.get())),
+            layers_wanted: None,
         }
     }
 }

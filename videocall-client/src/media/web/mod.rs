@@ -15,3 +15,4 @@ mod track_reader;
 mod video_decoder;
 mod video_encoder;
 pub(crate) mod video_sender;
+pub(crate) mod viewport;

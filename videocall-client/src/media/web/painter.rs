@@ -101,14 +101,18 @@ struct State {
     dirty: RefCell<Vec<Rc<Picture>>>,
     scheduled: Cell<bool>,
     on_frame: RefCell<Option<Closure<dyn FnMut()>>>,
+    /// To be told when something was drawn for the first time.
+    on_first: RefCell<Option<Box<dyn FnOnce()>>>,
 }
 
 impl Painter {
-    pub(crate) fn new() -> Self {
+    /// `on_first` is called when the first picture of all was drawn.
+    pub(crate) fn new(on_first: impl FnOnce() + 'static) -> Self {
         let state = Rc::new(State {
             dirty: RefCell::default(),
             scheduled: Cell::new(false),
             on_frame: RefCell::default(),
+            on_first: RefCell::new(Some(Box::new(on_first))),
         });
         let weak = Rc::downgrade(&state);
         let on_frame = Closure::<dyn FnMut()>::new(move || {
@@ -116,6 +120,9 @@ impl Painter {
                 state.scheduled.set(false);
                 for picture in state.dirty.take() {
                     picture.draw();
+                    if let Some(on_first) = state.on_first.take() {
+                        on_first();
+                    }
                 }
             }
         });

@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
+use std::time::Duration;
 
 use js_sys::{Array, Float32Array, Float64Array, Object};
 use wasm_bindgen::{JsCast, JsValue};
@@ -15,9 +16,18 @@ use web_sys::{
 
 use super::js::{self, Listener};
 use crate::media::parameters::AUDIO_SAMPLE_RATE;
+use crate::transport::web::sleep;
 
 /// The name under which `audio-worklet.js` registers itself.
 const PROCESSOR: &str = "videocall-playout";
+
+/// Between two tries to load the worklet. Without it there is no sound at all, and a server that was down
+/// when the call began is soon back.
+const FIRST_RETRY: Duration = Duration::from_millis(500);
+const LAST_RETRY: Duration = Duration::from_secs(8);
+
+/// Tries that fail before the person is told.
+const SILENT_TRIES: u32 = 3;
 
 /// Numbers per track in a report of the worklet.
 const REPORT_FIELDS: usize = 4;
@@ -43,8 +53,10 @@ pub(super) trait QueueOwner {
 pub(crate) enum SpeakerEvent {
     /// The browser wants a click first.
     Blocked,
-    /// There is no sound at all.
+    /// There is no sound at all, so far.
     Failed(String),
+    /// There is, after a failure.
+    Works,
 }
 
 /// The loudspeaker of a call. Clones are handles to the same one.
@@ -58,6 +70,7 @@ struct State {
     next_id: Cell<u32>,
     /// Wait for a click where the browser wants one.
     unblock: RefCell<Vec<Listener>>,
+    closed: Cell<bool>,
 }
 
 struct Output {
@@ -82,11 +95,19 @@ impl Speaker {
             owners: RefCell::default(),
             next_id: Cell::new(0),
             unblock: RefCell::default(),
+            closed: Cell::new(false),
         }));
+        if let Some(Ok(resumed)) = context.as_ref().map(|context| context.resume()) {
+            // Stays pending while the browser waits for a click, so nothing waits for it.
+            js::ignore(resumed.unchecked_into());
+        }
         let (opening, url) = (speaker.clone(), worklet_url.to_owned());
         spawn_local(async move {
             let opened = match (context, failure) {
-                (Some(context), _) => opening.start(&context, &url, &events).await,
+                (Some(context), _) => {
+                    opening.load(&context, &url, &events).await;
+                    opening.start(&context, &events)
+                }
                 (None, failure) => Err(failure.unwrap_or_default().into()),
             };
             if let Err(error) = opened {
@@ -96,15 +117,37 @@ impl Speaker {
         speaker
     }
 
-    async fn start(
-        &self,
-        context: &AudioContext,
-        url: &str,
-        events: &impl Fn(SpeakerEvent),
-    ) -> Result<(), JsValue> {
-        // Stays pending while the browser waits for a click, so nothing waits for it.
-        js::ignore(context.resume()?.unchecked_into());
-        JsFuture::from(context.audio_worklet()?.add_module(url)?).await?;
+    /// Loads the worklet, until it is there or the call is over.
+    async fn load(&self, context: &AudioContext, url: &str, events: &impl Fn(SpeakerEvent)) {
+        let mut wait = FIRST_RETRY;
+        for tries in 1_u32.. {
+            // A browser remembers what it could not load, by its address.
+            let retried = if tries > 1 {
+                format!("{url}?try={tries}")
+            } else {
+                url.to_owned()
+            };
+            let Err(error) = add_module(context, &retried).await else {
+                if tries > SILENT_TRIES {
+                    events(SpeakerEvent::Works);
+                }
+                return;
+            };
+            if tries == SILENT_TRIES {
+                events(SpeakerEvent::Failed(js::describe(&error)));
+            }
+            sleep(wait).await;
+            wait = (wait * 2).min(LAST_RETRY);
+            if self.0.closed.get() {
+                return;
+            }
+        }
+    }
+
+    fn start(&self, context: &AudioContext, events: &impl Fn(SpeakerEvent)) -> Result<(), JsValue> {
+        if self.0.closed.get() {
+            return Ok(());
+        }
         let options = AudioWorkletNodeOptions::new();
         options.set_number_of_inputs(0);
         options.set_output_channel_count(&Array::of1(&1.into()));
@@ -166,6 +209,7 @@ impl Speaker {
 
     /// Ends all sound.
     pub(crate) fn close(&self) {
+        self.0.closed.set(true);
         self.0.output.take();
         self.0.unblock.take();
         if let Some(Ok(closed)) = self.0.context.as_ref().map(AudioContext::close) {
@@ -242,6 +286,11 @@ impl Drop for SpeakerQueue {
         self.speaker.0.owners.borrow_mut().remove(&self.id);
         self.tell("close");
     }
+}
+
+async fn add_module(context: &AudioContext, url: &str) -> Result<(), JsValue> {
+    let loading = context.audio_worklet()?.add_module(url)?;
+    JsFuture::from(loading).await.map(drop)
 }
 
 fn post(port: &MessagePort, what: &str, id: u32) {

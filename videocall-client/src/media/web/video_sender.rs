@@ -170,6 +170,7 @@ impl VideoSender {
             width: decoder.map(|decoder| decoder.width),
             height: decoder.map(|decoder| decoder.height),
             audio_level: None,
+            layers_wanted: None,
         }
     }
 }

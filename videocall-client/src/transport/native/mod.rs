@@ -8,14 +8,13 @@ mod webtransport;
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use videocall_types::Timestamp;
 use videocall_types::api::{JoinResponse, RelayEndpoint, TransportKind};
-use videocall_types::{CloseCode, Timestamp};
 
+use super::either::Either;
 use crate::config::ClientConfig;
-use crate::core::{Lane, OutgoingPacket, TicketError};
-use crate::driver::{Clock, Connection, ConnectionEvent, Connector};
-use websocket::WebSocketConnection;
-use webtransport::WebTransportConnection;
+use crate::core::TicketError;
+use crate::driver::{Clock, Connector};
 
 /// Reaches servers from a native program.
 #[derive(Clone, Debug)]
@@ -31,64 +30,17 @@ impl NativeConnector {
 }
 
 impl Connector for NativeConnector {
-    type Connection = NativeConnection;
+    type Connection = Either<webtransport::WebTransportConnection, websocket::WebSocketConnection>;
 
     async fn fetch_ticket(&self) -> Result<JoinResponse, TicketError> {
-        let (url, body) = self.config.ticket_request();
-        ticket::fetch(&url, &body).await
+        ticket::fetch(&self.config).await
     }
 
-    async fn connect(&self, endpoint: RelayEndpoint) -> Result<NativeConnection, String> {
-        match endpoint.transport {
-            TransportKind::WebTransport => webtransport::connect(&endpoint)
-                .await
-                .map(NativeConnection::WebTransport),
-            TransportKind::WebSocket => websocket::connect(&endpoint.url)
-                .await
-                .map(NativeConnection::WebSocket),
-        }
-    }
-}
-
-/// An open connection to a relay.
-#[expect(
-    private_interfaces,
-    reason = "the carriers are reached through the trait alone"
-)]
-pub enum NativeConnection {
-    /// Over QUIC.
-    WebTransport(WebTransportConnection),
-    /// Over TCP.
-    WebSocket(WebSocketConnection),
-}
-
-impl Connection for NativeConnection {
-    fn is_ready(&self, lane: Lane) -> bool {
-        match self {
-            Self::WebTransport(connection) => connection.is_ready(lane),
-            Self::WebSocket(connection) => connection.is_ready(lane),
-        }
-    }
-
-    fn send(&mut self, packet: OutgoingPacket) {
-        match self {
-            Self::WebTransport(connection) => connection.send(packet),
-            Self::WebSocket(connection) => connection.send(packet),
-        }
-    }
-
-    async fn next(&mut self) -> ConnectionEvent {
-        match self {
-            Self::WebTransport(connection) => connection.next().await,
-            Self::WebSocket(connection) => connection.next().await,
-        }
-    }
-
-    async fn close(self, code: CloseCode) {
-        match self {
-            Self::WebTransport(connection) => connection.close(code).await,
-            Self::WebSocket(connection) => connection.close(code).await,
-        }
+    async fn connect(&self, endpoint: RelayEndpoint) -> Result<Self::Connection, String> {
+        Ok(match endpoint.transport {
+            TransportKind::WebTransport => Either::First(webtransport::connect(&endpoint).await?),
+            TransportKind::WebSocket => Either::Second(websocket::connect(&endpoint.url).await?),
+        })
     }
 }
 

@@ -4,9 +4,11 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use videocall_types::api::{ApiError, JoinRequest, JoinResponse};
+use serde::de::DeserializeOwned;
+use videocall_types::api::{ApiError, JoinResponse};
 
 use super::tls;
+use crate::config::{ClientConfig, TicketRequest};
 use crate::core::TicketError;
 
 /// A request that has not been answered by then is given up; the core does not wait longer either.
@@ -21,19 +23,28 @@ static CLIENT: LazyLock<Result<reqwest::Client, String>> = LazyLock::new(|| {
 });
 
 /// Asks for a ticket.
-pub(super) async fn fetch(url: &str, body: &JoinRequest) -> Result<JoinResponse, TicketError> {
+pub(super) async fn fetch(config: &ClientConfig) -> Result<JoinResponse, TicketError> {
     let client = CLIENT
         .as_ref()
         .map_err(|error| TicketError::Refused(error.clone()))?;
-    let answer = client.post(url).json(body).send().await;
-    let answer = answer.map_err(|error| match error.is_builder() {
+    match config.ticket_request() {
+        TicketRequest::Join { url, body } => ask(&url, client.post(&url).json(&body)).await,
+        TicketRequest::Relays { url, token } => {
+            let relays = ask(&url, client.get(&url).bearer_auth(token.reveal())).await?;
+            Ok(token.ticket(relays))
+        }
+    }
+}
+
+async fn ask<T: DeserializeOwned>(url: &str, request: reqwest::RequestBuilder) -> Result<T, TicketError> {
+    let answer = request.send().await.map_err(|error| match error.is_builder() {
         true => TicketError::Refused(format!("{url:?} is not an address: {}", describe(&error))),
         false => TicketError::Unavailable(describe(&error)),
     })?;
     let status = answer.status();
     if status.is_success() {
-        let ticket = answer.json().await;
-        return ticket.map_err(|error| TicketError::Unavailable(describe(&error)));
+        let answer = answer.json().await;
+        return answer.map_err(|error| TicketError::Unavailable(describe(&error)));
     }
     let message = answer.json::<ApiError>().await.map_or_else(
         |_| format!("the server answered {status}; check that its address is {url}"),

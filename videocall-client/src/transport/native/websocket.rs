@@ -34,7 +34,7 @@ const SOCKET_BUFFER_BYTES: u32 = 128 * 1024;
 
 /// Over TCP.
 #[derive(Debug)]
-pub(super) struct WebSocketConnection {
+pub struct WebSocketConnection {
     lane: LaneSender,
     inbox: mpsc::Receiver<ConnectionEvent>,
     /// Tells the writer to end with a Close message.

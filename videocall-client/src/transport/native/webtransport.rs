@@ -56,7 +56,7 @@ const FLUSH_TIMEOUT: Duration = Duration::from_millis(400);
 const CONTROL_PRIORITY: i32 = 100;
 
 /// Over QUIC.
-pub(super) struct WebTransportConnection {
+pub struct WebTransportConnection {
     connection: Arc<wtransport::Connection>,
     endpoint: Endpoint<endpoint_side::Client>,
     control: Option<LaneSender>,

@@ -1,18 +1,31 @@
 //! Asks the REST interface for a ticket, by fetch.
 
-use videocall_types::api::{ApiError, JoinRequest, JoinResponse};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use videocall_types::api::{ApiError, JoinResponse};
 use wasm_bindgen::JsCast;
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Headers, Request, RequestInit, Response};
 
+use crate::config::{ClientConfig, TicketRequest};
 use crate::core::TicketError;
 use crate::media::web::js;
 
-/// Posts the request and reads the answer.
-pub(super) async fn fetch(url: &str, body: &JoinRequest) -> Result<JoinResponse, TicketError> {
-    let body = serde_json::to_string(body).map_err(|error| TicketError::Refused(error.to_string()))?;
-    let (status, text) = post(url, &body).await.map_err(|error| {
+/// Asks for a ticket.
+pub(super) async fn fetch(config: &ClientConfig) -> Result<JoinResponse, TicketError> {
+    match config.ticket_request() {
+        TicketRequest::Join { url, body } => read(send(&url, post(&body)).await),
+        TicketRequest::Relays { url, token } => {
+            let authorization = format!("Bearer {}", token.reveal());
+            let relays = read(send(&url, with_header("authorization", &authorization)).await)?;
+            Ok(token.ticket(relays))
+        }
+    }
+}
+
+fn read<T: DeserializeOwned>(answer: Result<(u16, String), JsValue>) -> Result<T, TicketError> {
+    let (status, text) = answer.map_err(|error| {
         let reason = js::describe(&error);
         TicketError::Unavailable(format!("the server does not answer: {reason}"))
     })?;
@@ -32,14 +45,24 @@ pub(super) async fn fetch(url: &str, body: &JoinRequest) -> Result<JoinResponse,
     }
 }
 
-async fn post(url: &str, body: &str) -> Result<(u16, String), JsValue> {
+fn with_header(name: &str, value: &str) -> Result<RequestInit, JsValue> {
     let headers = Headers::new()?;
-    headers.set("content-type", "application/json")?;
+    headers.set(name, value)?;
     let init = RequestInit::new();
-    init.set_method("POST");
     init.set_headers(&headers);
+    Ok(init)
+}
+
+fn post(body: &impl Serialize) -> Result<RequestInit, JsValue> {
+    let init = with_header("content-type", "application/json")?;
+    let body = serde_json::to_string(body).map_err(|error| error.to_string())?;
+    init.set_method("POST");
     init.set_body(&body.into());
-    let request = Request::new_with_str_and_init(url, &init)?;
+    Ok(init)
+}
+
+async fn send(url: &str, init: Result<RequestInit, JsValue>) -> Result<(u16, String), JsValue> {
+    let request = Request::new_with_str_and_init(url, &init?)?;
     let window = js::window().ok_or("there is no window")?;
     let response = JsFuture::from(window.fetch_with_request(&request)).await?;
     let response: Response = response.dyn_into()?;

@@ -15,7 +15,7 @@ use web_sys::{BinaryType, CloseEvent, MessageEvent, WebSocket};
 use super::inbox::Inbox;
 use super::sleep;
 use crate::core::{Lane, OutgoingPacket};
-use crate::driver::ConnectionEvent;
+use crate::driver::{Connection, ConnectionEvent};
 use crate::media::web::js::{Listener, describe};
 
 /// Video is given to the socket while it holds less than this: a tenth of a second at 2.5 Mbit/s. What
@@ -30,7 +30,7 @@ const DRAIN_CHECK: Duration = Duration::from_millis(5);
 
 /// An open WebSocket. Dropping it closes it.
 #[derive(Debug)]
-pub(super) struct WebSocketConnection {
+pub struct WebSocketConnection {
     socket: Socket,
     inbox: Inbox,
     draining: Rc<Cell<bool>>,
@@ -94,12 +94,12 @@ fn listen(socket: &WebSocket, inbox: &Inbox, opened: oneshot::Sender<()>) -> [Li
     [open, message, close]
 }
 
-impl WebSocketConnection {
-    pub(super) fn is_ready(&self, lane: Lane) -> bool {
+impl Connection for WebSocketConnection {
+    fn is_ready(&self, lane: Lane) -> bool {
         self.socket.socket.buffered_amount() < limit(lane)
     }
 
-    pub(super) fn send(&mut self, packet: OutgoingPacket) {
+    fn send(&mut self, packet: OutgoingPacket) {
         // Fails after the socket was closed, which its close event tells.
         self.socket.socket.send_with_u8_array(&packet.packet).ok();
         if self.socket.socket.buffered_amount() >= MAX_BUFFERED_FOR_VIDEO && !self.draining.replace(true) {
@@ -107,6 +107,21 @@ impl WebSocketConnection {
         }
     }
 
+    async fn next(&mut self) -> ConnectionEvent {
+        self.inbox.next().await
+    }
+
+    /// The browser sends what the socket holds, then the close frame, also without us.
+    async fn close(self, code: CloseCode) {
+        let code = match code {
+            CloseCode::Left => 1000,
+            code => code.websocket(),
+        };
+        self.socket.close(code);
+    }
+}
+
+impl WebSocketConnection {
     /// Tells the inbox whenever the buffer has sunk below a limit, until it has sunk below all.
     fn watch_draining(&self) {
         let (socket, inbox) = (self.socket.socket.clone(), self.inbox.clone());
@@ -127,19 +142,6 @@ impl WebSocketConnection {
                 sleep(DRAIN_CHECK).await;
             }
         });
-    }
-
-    pub(super) async fn next(&mut self) -> ConnectionEvent {
-        self.inbox.next().await
-    }
-
-    /// The browser sends what the socket holds, then the close frame, also without us.
-    pub(super) fn close(self, code: CloseCode) {
-        let code = match code {
-            CloseCode::Left => 1000,
-            code => code.websocket(),
-        };
-        self.socket.close(code);
     }
 }
 

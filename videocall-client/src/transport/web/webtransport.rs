@@ -18,12 +18,12 @@ use web_sys::{
 use super::inbox::Inbox;
 use super::lane::{DatagramLane, StreamLane};
 use crate::core::{Lane, OutgoingPacket};
-use crate::driver::ConnectionEvent;
+use crate::driver::{Connection, ConnectionEvent};
 use crate::media::web::js;
 
 /// An open session. Dropping it closes it.
 #[derive(Debug)]
-pub(super) struct WebTransportConnection {
+pub struct WebTransportConnection {
     session: Session,
     inbox: Inbox,
     control: StreamLane,
@@ -193,8 +193,8 @@ async fn read(reader: &ReadableStreamDefaultReader) -> Option<JsValue> {
     (!js::get(&result, "done").is_truthy()).then(|| js::get(&result, "value"))
 }
 
-impl WebTransportConnection {
-    pub(super) fn is_ready(&self, lane: Lane) -> bool {
+impl Connection for WebTransportConnection {
+    fn is_ready(&self, lane: Lane) -> bool {
         match lane {
             Lane::Control => self.control.is_ready(),
             Lane::Audio => self.datagrams.is_ready() && self.large_audio.is_ready(),
@@ -202,7 +202,7 @@ impl WebTransportConnection {
         }
     }
 
-    pub(super) fn send(&mut self, packet: OutgoingPacket) {
+    fn send(&mut self, packet: OutgoingPacket) {
         match packet.lane {
             Lane::Control => self.control.send(&packet.packet),
             Lane::Audio if packet.packet.len() <= MAX_DATAGRAM_BYTES => {
@@ -222,11 +222,11 @@ impl WebTransportConnection {
         }
     }
 
-    pub(super) async fn next(&mut self) -> ConnectionEvent {
+    async fn next(&mut self) -> ConnectionEvent {
         self.inbox.next().await
     }
 
-    pub(super) async fn close(self, code: CloseCode) {
+    async fn close(self, code: CloseCode) {
         self.control.flushed().await;
         let number = match code {
             CloseCode::Left => 0,

@@ -1,5 +1,7 @@
 //! The call's reducer, change by change.
 
+use videocall_types::TrackId;
+
 use super::*;
 
 fn session(number: u64) -> SessionId {
@@ -193,6 +195,7 @@ fn falling_back_is_told_once() {
             transport: Some(TransportKind::WebSocket),
             rtt_ms: Some(rtt),
             hint: Some("no answer over WebTransport".into()),
+            refused: None,
         })
     };
     let told = |state: &CallState| state.notices.iter().any(|notice| *notice == Notice::FellBack);
@@ -268,4 +271,81 @@ fn a_call_that_never_began_was_refused() {
     assert_eq!(after([closed()]).ended, Some(Ending::Refused("full".into())));
     let state = after([Action::Connection(connected), closed()]);
     assert_eq!(state.ended, Some(Ending::Closed("full".into())));
+}
+
+fn shown(state: &CallState) -> Vec<&str> {
+    state.tiles().map(|person| person.name.as_str()).collect()
+}
+
+#[test]
+fn who_speaks_is_on_the_page_when_not_all_fit() {
+    let people = ["a", "b", "c", "d", "e"].iter().zip(1..);
+    let people = people.map(|(name, number)| with_camera(number, name)).collect();
+    let state = after([Action::Roster(people), Action::Room(3)]);
+    assert_eq!(shown(&state), ["a", "b"]);
+    let state = state.after(Action::Speakers(vec![session(5)]));
+    assert_eq!(shown(&state), ["a", "e"]);
+    assert!(state.is_speaker(session(5)));
+    let state = state.after(Action::Left(session(5)));
+    assert_eq!(shown(&state), ["a", "b"]);
+    assert_eq!(shown(&state.after(Action::Room(9))), ["a", "b", "c", "d"]);
+}
+
+#[test]
+fn a_pin_holds_until_it_is_let_go_or_its_person_leaves() {
+    let people = (1..=5).map(|number| with_camera(number, "p")).collect();
+    let state = after([
+        Action::Roster(people),
+        Action::Room(3),
+        Action::TogglePin(session(4)),
+    ]);
+    assert_eq!(state.large(), Some(session(4)));
+    let state = state.after(Action::Speakers(vec![session(1), session(2), session(3)]));
+    let tiles: Vec<_> = state.tiles().map(|person| person.session).collect();
+    assert!(tiles.contains(&session(4)), "{tiles:?}");
+    let presented = state.after(Action::TrackChanged(
+        session(2),
+        info(3, TrackKind::Screen, false),
+    ));
+    assert_eq!((presented.large(), presented.pinned), (None, Some(session(4))));
+    assert_eq!(state.after(Action::TogglePin(session(4))).pinned, None);
+    assert_eq!(
+        state.after(Action::TogglePin(session(2))).pinned,
+        Some(session(2))
+    );
+    assert_eq!(state.after(Action::Left(session(4))).pinned, None);
+}
+
+#[test]
+fn those_on_other_servers_are_told_of_when_they_go_and_when_they_are_back() {
+    let notices = |state: &CallState| state.notices.iter().cloned().collect::<Vec<_>>();
+    let state = CallState::default().after(Action::Reachable(true));
+    assert_eq!(notices(&state), [], "nobody was missed");
+    let state = state.after(Action::Reachable(false));
+    assert_eq!(notices(&state), [Notice::RelaysUnreachable]);
+    let state = state.after(Action::Dismiss(Notice::RelaysUnreachable));
+    let state = state.after(Action::Reachable(true));
+    assert_eq!(notices(&state), [Notice::RelaysReachable]);
+    let state = state.after(Action::Reachable(false));
+    assert_eq!(notices(&state), [Notice::RelaysUnreachable]);
+}
+
+#[test]
+fn servers_that_refuse_are_not_silent() {
+    let refused = |refused| {
+        Action::Connection(Connection {
+            refused,
+            ..Connection::default()
+        })
+    };
+    let state = after([Action::StillConnecting]);
+    let notices = |state: &CallState| state.notices.iter().cloned().collect::<Vec<_>>();
+    assert_eq!(notices(&state), [Notice::ServerSilent]);
+    let state = state
+        .after(refused(Some(Refusal::Full)))
+        .after(Action::StillConnecting);
+    assert_eq!(notices(&state), [Notice::ServerRefuses(Refusal::Full)]);
+    let state = state.after(refused(Some(Refusal::Busy)));
+    assert_eq!(notices(&state), [Notice::ServerRefuses(Refusal::Busy)]);
+    assert_eq!(notices(&state.after(refused(None))), []);
 }

@@ -1,0 +1,212 @@
+//! Which canvases can be seen, and how large: the relay sends what is shown and nothing else.
+//!
+//! What this means for the subscription is decided in the client's core.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use js_sys::Array;
+use videocall_types::TrackRef;
+use wasm_bindgen::JsCast;
+use wasm_bindgen::closure::Closure;
+use web_sys::{
+    HtmlCanvasElement, IntersectionObserver, IntersectionObserverEntry, ResizeObserver, VisibilityState,
+};
+
+use super::js::{self, Listener};
+use crate::Client;
+use crate::core::View;
+
+/// The canvases on which tracks are drawn.
+pub(crate) struct Viewport {
+    state: Rc<State>,
+    resize: Option<ResizeObserver>,
+    intersection: Option<IntersectionObserver>,
+    _on_resize: Closure<dyn FnMut()>,
+    _on_intersection: Closure<dyn FnMut(Array)>,
+    _on_visibility: Option<Listener>,
+}
+
+struct State {
+    client: Client,
+    tiles: RefCell<HashMap<TrackRef, Tile>>,
+    hidden: Cell<bool>,
+}
+
+struct Tile {
+    canvas: HtmlCanvasElement,
+    /// Part of it is on screen, as far as is known.
+    on_screen: bool,
+    priority: u32,
+    told: Option<View>,
+}
+
+impl Viewport {
+    /// No canvases so far. `on_visibility` hears whether the page can be seen, when that changes.
+    pub(crate) fn new(client: Client, on_visibility: impl Fn(bool) + 'static) -> Self {
+        let state = Rc::new(State {
+            client,
+            tiles: RefCell::default(),
+            hidden: Cell::new(false),
+        });
+        let on_resize = Closure::<dyn FnMut()>::new({
+            let state = state.clone();
+            move || state.tell_all()
+        });
+        let on_intersection = Closure::<dyn FnMut(Array)>::new({
+            let state = state.clone();
+            move |entries: Array| state.intersect(&entries)
+        });
+        let document = js::window().and_then(|window| window.document());
+        let visibility = document.map(|document| {
+            let state = state.clone();
+            let page = document.clone();
+            state.set_hidden(page.visibility_state() == VisibilityState::Hidden);
+            Listener::new(&document, "visibilitychange", move |_| {
+                let hidden = page.visibility_state() == VisibilityState::Hidden;
+                if state.set_hidden(hidden) {
+                    on_visibility(!hidden);
+                }
+            })
+        });
+        Self {
+            resize: ResizeObserver::new(on_resize.as_ref().unchecked_ref()).ok(),
+            intersection: IntersectionObserver::new(on_intersection.as_ref().unchecked_ref()).ok(),
+            state,
+            _on_resize: on_resize,
+            _on_intersection: on_intersection,
+            _on_visibility: visibility,
+        }
+    }
+
+    /// The track is drawn here from now on.
+    pub(crate) fn add(&self, track: TrackRef, canvas: HtmlCanvasElement) {
+        self.remove_canvas(track);
+        let mut tiles = self.state.tiles.borrow_mut();
+        let before = tiles.remove(&track);
+        if let Some(observer) = &self.resize {
+            observer.observe(&canvas);
+        }
+        if let Some(observer) = &self.intersection {
+            observer.observe(&canvas);
+        }
+        let tile = Tile {
+            canvas,
+            // Until the observer says otherwise, which is with the next picture of the display.
+            on_screen: true,
+            priority: before.as_ref().map_or(0, |before| before.priority),
+            told: before.and_then(|before| before.told),
+        };
+        tiles.insert(track, tile);
+        drop(tiles);
+        self.state.tell(track);
+    }
+
+    /// The track is drawn nowhere.
+    pub(crate) fn remove(&self, track: TrackRef) {
+        self.remove_canvas(track);
+        let tile = self.state.tiles.borrow_mut().remove(&track);
+        if tile.is_some_and(|tile| tile.told.is_some()) {
+            // A client that has ended shows nothing anyway; so below.
+            self.state.client.hide(track).ok();
+        }
+    }
+
+    /// What is kept longer when the path is too short for all.
+    pub(crate) fn set_priority(&self, track: TrackRef, priority: u32) {
+        if let Some(tile) = self.state.tiles.borrow_mut().get_mut(&track) {
+            tile.priority = priority;
+        }
+        self.state.tell(track);
+    }
+
+    /// Whether the page can be seen at all.
+    pub(crate) fn is_visible(&self) -> bool {
+        !self.state.hidden.get()
+    }
+
+    fn remove_canvas(&self, track: TrackRef) {
+        let tiles = self.state.tiles.borrow();
+        let Some(tile) = tiles.get(&track) else { return };
+        if let Some(observer) = &self.resize {
+            observer.unobserve(&tile.canvas);
+        }
+        if let Some(observer) = &self.intersection {
+            observer.unobserve(&tile.canvas);
+        }
+    }
+}
+
+impl Drop for Viewport {
+    fn drop(&mut self) {
+        if let Some(observer) = &self.resize {
+            observer.disconnect();
+        }
+        if let Some(observer) = &self.intersection {
+            observer.disconnect();
+        }
+    }
+}
+
+impl State {
+    /// Whether that is news.
+    fn set_hidden(&self, hidden: bool) -> bool {
+        let news = self.hidden.replace(hidden) != hidden;
+        if news {
+            self.client.set_paused(hidden).ok();
+        }
+        news
+    }
+
+    fn intersect(&self, entries: &Array) {
+        for entry in entries.iter() {
+            let entry: IntersectionObserverEntry = entry.unchecked_into();
+            let target = entry.target();
+            let mut tiles = self.tiles.borrow_mut();
+            let tile = tiles.iter_mut().find(|(_, tile)| **tile.canvas == target);
+            let Some((&track, tile)) = tile else { continue };
+            tile.on_screen = entry.is_intersecting();
+            drop(tiles);
+            self.tell(track);
+        }
+    }
+
+    fn tell_all(&self) {
+        let tracks: Vec<_> = self.tiles.borrow().keys().copied().collect();
+        for track in tracks {
+            self.tell(track);
+        }
+    }
+
+    fn tell(&self, track: TrackRef) {
+        let mut tiles = self.tiles.borrow_mut();
+        let Some(tile) = tiles.get_mut(&track) else { return };
+        let view = tile.view();
+        if view == tile.told {
+            return;
+        }
+        tile.told = view;
+        match view {
+            Some(view) => self.client.show(track, view).ok(),
+            None => self.client.hide(track).ok(),
+        };
+    }
+}
+
+impl Tile {
+    /// `None` when there is nothing to see: off screen, or no room.
+    fn view(&self) -> Option<View> {
+        let scale = js::window().map_or(1.0, |window| window.device_pixel_ratio());
+        let pixels = |length: i32| (f64::from(length) * scale).ceil() as u32;
+        let (width, height) = (
+            pixels(self.canvas.client_width()),
+            pixels(self.canvas.client_height()),
+        );
+        (self.on_screen && width > 0 && height > 0).then_some(View {
+            width,
+            height,
+            priority: self.priority,
+        })
+    }
+}
