@@ -210,6 +210,13 @@ impl Track {
         }
     }
 
+    /// Lets go of what is kept of a layer.
+    pub(crate) fn forget_layer(&self, spatial: u8) {
+        if let Some(layer) = self.layers.get(usize::from(spatial)) {
+            layer.state.lock().cache = Cache::default();
+        }
+    }
+
     /// Layers of which something is kept.
     pub(crate) fn kept_layers(&self) -> impl DoubleEndedIterator<Item = u8> + '_ {
         let kept = |layer: &Layer| !layer.state.lock().cache.frames.is_empty();

@@ -269,7 +269,10 @@ impl Meeting {
             Some(at) => Some(at),
             None => Some(now + SHRINK_DELAY),
         };
-        if std::mem::replace(&mut told.layers, layers) != layers {
+        let before = std::mem::replace(&mut told.layers, layers);
+        // Whoever comes after a break must not be greeted with a picture from before it.
+        bits(before & !layers).for_each(|spatial| track.forget_layer(spatial));
+        if before != layers {
             let message = ServerMessage::LayersWanted {
                 track: track.id.track,
                 spatial_layers: bits(layers & announced).collect(),

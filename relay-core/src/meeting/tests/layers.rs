@@ -136,6 +136,21 @@ fn a_sender_learns_what_is_wanted_and_later_what_is_not() {
 }
 
 #[test]
+fn nobody_is_greeted_with_a_picture_from_before_a_break() {
+    let meeting = alone();
+    let ann = publish(&meeting);
+    let ben = guest(&meeting, "ben");
+    show(&meeting, &ben, &ann, 180, START);
+    send(&meeting, &ann, 0, true);
+    assert_eq!(layers_received(&meeting, &ben).len(), 1);
+    meeting.depart(&ben, Departure::Left, START);
+    meeting.on_timer(START + SOON);
+    let cleo = guest(&meeting, "cleo");
+    show(&meeting, &cleo, &ann, 180, START + SOON);
+    assert!(layers_received(&meeting, &cleo).is_empty());
+}
+
+#[test]
 fn a_tile_that_moves_about_costs_no_keyframe() {
     let meeting = alone();
     let ann = publish(&meeting);
