@@ -1,28 +1,37 @@
 #!/usr/bin/env bash
-# Runs the benchmarks, optimised, on this machine alone: one relay under load, and the way into a meeting.
+# Runs the benchmarks, optimised, on this machine alone: relays under load, the way into a meeting, and designs of the
+# fan-out that were compared.
 # Figures are printed and written to bench-results/.
-#   scripts/bench.sh [relay] [join]      (default: both)
+#   scripts/bench.sh [relay] [join] [designs] [-- OPTIONS OF THE BENCHMARK...]      (default: relay and join)
+# The relays' benchmark takes names of loads and carriers: scripts/bench.sh relay -- stage-50 town-hall-1000 websocket
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 cd "$REPO_ROOT"
 
-bench_relay() { "$VIDEOCALL_BIN_DIR/bench_relay"; }
+bench_relay() { "$VIDEOCALL_BIN_DIR/bench_relay" "$@"; }
 
 bench_join() {
   scripts/build-ui.sh --release
   VIDEOCALL_UI_DIR="$REPO_ROOT/yew-ui/dist" node e2e/browser/bench/join.mjs
 }
 
-if [ $# -eq 0 ]; then set -- relay join; fi
-for name in "$@"; do
-  declare -F "bench_$name" >/dev/null || die "unknown benchmark '$name'; there are relay and join"
+bench_designs() { "$VIDEOCALL_BIN_DIR/bench_designs" "$@"; }
+
+names=()
+while [ $# -gt 0 ] && [ "$1" != -- ]; do
+  declare -F "bench_$1" >/dev/null || die "unknown benchmark '$1'; there are relay, join and designs"
+  names+=("$1")
+  shift
 done
+if [ $# -gt 0 ]; then shift; fi
+if [ ${#names[@]} -eq 0 ]; then names=(relay join); fi
 
 adopt_build_dir
-say "building the server and the load, optimised (ten minutes the first time, one or two after a change)"
-cargo build --release -p videocall-server -p e2e --bins </dev/null
+raise_file_limit
+say "building the servers and the load, optimised (ten minutes the first time, one or two after a change)"
+cargo build --release -p videocall-server -p actix-api -p webtransport-server -p e2e --bins </dev/null
 export VIDEOCALL_BIN_DIR="$CARGO_TARGET_DIR/release"
-for name in "$@"; do
+for name in "${names[@]}"; do
   printf '\n──── %s ────\n' "$name"
-  "bench_$name" </dev/null
+  "bench_$name" "$@" </dev/null
 done
