@@ -42,6 +42,11 @@ pub(crate) struct Meters {
     bus_reconnects: Counter,
 }
 
+/// Takes note of how long a packet of this relay took over the bus and back.
+pub(crate) fn record_bus_lag(lag: Duration) {
+    Histograms::shared().bus_lag.record(lag);
+}
+
 /// Takes note of how much later than asked for a thread that serves connections ran a task.
 pub fn record_event_loop_delay(delay: Duration) {
     Histograms::shared().event_loop_delay.record(delay);
@@ -164,11 +169,6 @@ impl Meters {
     /// The bus is connected again after it was lost.
     pub(crate) fn bus_reconnected(&self) {
         self.bus_reconnects.increment(1);
-    }
-
-    /// How long a packet of this relay took over the bus and back.
-    pub(crate) fn bus_lag(&self, lag: Duration) {
-        Histograms::shared().bus_lag.record(lag);
     }
 
     /// Remembers what a meeting that ends has counted.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::StreamExt as _;
-use futures::stream::BoxStream;
+use futures::{FutureExt as _, Stream, StreamExt as _};
 use relay_core::Meeting;
 use tokio::sync::Notify;
 use tokio::time::sleep_until;
+use videocall_types::fragment::{Reassembler, is_fragment};
 
+use crate::bus::Subscriptions;
 use crate::{Bus, Relay};
 
 /// Without a timer of its own a room looks at itself this often; a mistake about who has to wake it
@@ -23,6 +24,13 @@ const BATCH: usize = 64;
 pub(crate) struct Room {
     meeting: Arc<Meeting>,
     poked: Notify,
+}
+
+/// What comes from other relays.
+struct Incoming {
+    media: Subscriptions,
+    /// Packets that were too large for one message of the bus.
+    fragments: Reassembler,
 }
 
 impl Room {
@@ -62,51 +70,53 @@ impl Room {
 
     async fn run_with_bus(&self, relay: &Relay, bus: &dyn Bus) {
         let clock = relay.clock();
-        let subjects = self.meeting.subjects();
-        let mut reachable = bus.reachable();
+        let subject = self.meeting.subjects().control();
+        let (mut reachable, mut pressure) = (bus.reachable(), bus.pressure());
         self.meeting
             .set_bus_reachable(*reachable.borrow_and_update(), clock.now());
-        let mut control = bus.subscribe(subjects.control());
-        let mut media: Option<BoxStream<'static, Bytes>> = None;
+        self.meeting
+            .set_bus_pressure(*pressure.borrow_and_update(), clock.now());
+        let mut control = bus.subscribe(subject.clone());
+        let mut incoming = Incoming {
+            media: Subscriptions::new(),
+            fragments: Reassembler::default(),
+        };
         while !relay.close_room_if_empty(self) {
             let next = self.look(relay);
-            match (self.meeting.wants_bus_media(), &media) {
-                (true, None) => media = Some(bus.subscribe(subjects.media_all())),
-                (false, Some(_)) => media = None,
-                _ => {}
-            }
+            incoming.media.follow(self.meeting.bus_subjects(), bus);
             tokio::select! {
-                // The subscriptions come first, so that they are there before the question whose
-                // answer they are to receive is published.
+                // The subscription comes first, so that it is there before the question whose answer
+                // it is to receive is published.
                 biased;
                 packet = control.next() => match packet {
-                    Some(packet) => self.take_from_bus(&mut control, &packet, relay),
-                    None => control = bus.subscribe(subjects.control()),
+                    Some(packet) => self.take_from_bus(&mut control, packet, &mut incoming.fragments, relay),
+                    None => control = bus.subscribe(subject.clone()),
                 },
                 () = self.poked.notified() => {}
                 () = sleep_until(next) => {}
-                changed = reachable.changed() => {
-                    let is = changed.is_ok() && *reachable.borrow_and_update();
+                Ok(()) = reachable.changed() => {
+                    let is = *reachable.borrow_and_update();
                     self.meeting.set_bus_reachable(is, clock.now());
                 }
-                () = self.carry(&mut media, relay, bus) => media = None,
+                Ok(()) = pressure.changed() => {
+                    let level = *pressure.borrow_and_update();
+                    self.meeting.set_bus_pressure(level, clock.now());
+                }
+                () = self.carry(&mut incoming, relay, bus) => {}
             }
         }
         self.say_goodbye(relay, bus);
     }
 
     /// Passes packets between the meeting and the bus, without a look at anything else: media comes by
-    /// the thousand a second. Ends when the media subscription does.
-    async fn carry(&self, media: &mut Option<BoxStream<'static, Bytes>>, relay: &Relay, bus: &dyn Bus) {
+    /// the thousand a second. Never ends.
+    async fn carry(&self, incoming: &mut Incoming, relay: &Relay, bus: &dyn Bus) {
+        let Incoming { media, fragments } = incoming;
         loop {
             // A bus that always has something must not keep the room from anything else.
             tokio::task::coop::consume_budget().await;
             tokio::select! {
-                biased;
-                packet = next_of(media) => match (packet, &mut *media) {
-                    (Some(packet), Some(media)) => self.take_from_bus(media, &packet, relay),
-                    _ => return,
-                },
+                Some(packet) = media.next() => self.take_from_bus(media, packet, fragments, relay),
                 () = self.give_to_bus(relay, bus) => {}
             }
         }
@@ -122,22 +132,39 @@ impl Room {
     }
 
     /// Takes this packet and those that wait behind it.
-    fn take_from_bus(&self, stream: &mut BoxStream<'static, Bytes>, first: &Bytes, relay: &Relay) {
-        let now = relay.clock().now();
-        self.meeting.from_bus(first, now);
-        relay.meters().bus_received(first.len());
+    fn take_from_bus<S>(&self, stream: &mut S, first: Bytes, fragments: &mut Reassembler, relay: &Relay)
+    where
+        S: Stream<Item = Bytes> + Unpin,
+    {
+        self.take_packet(&first, fragments, relay);
         for _ in 1..BATCH {
-            let Some(Some(packet)) = futures::FutureExt::now_or_never(stream.next()) else {
+            let Some(Some(packet)) = stream.next().now_or_never() else {
                 return;
             };
-            self.meeting.from_bus(&packet, now);
-            relay.meters().bus_received(packet.len());
+            self.take_packet(&packet, fragments, relay);
         }
     }
 
-    /// Waits for a packet for the bus and gives it, with those that wait behind it. The bus takes
-    /// or drops each at once, so nothing here ever waits for another server.
+    fn take_packet(&self, packet: &Bytes, fragments: &mut Reassembler, relay: &Relay) {
+        let now = relay.clock().now();
+        relay.meters().bus_received(packet.len());
+        if !is_fragment(packet) {
+            return self.meeting.from_bus(packet, now);
+        }
+        match fragments.push(packet) {
+            Ok(Some(whole)) => self.meeting.from_bus(&whole, now),
+            Ok(None) => {}
+            Err(error) => tracing::debug!(meeting = %self.meeting.id(), %error, "unusable fragment"),
+        }
+    }
+
+    /// Waits until the meeting has packets for the bus and the bus has room for them, and gives it what
+    /// there is. What it has no room for stays in the meeting's outbox, which knows what to leave out;
+    /// people on this relay do not wait for it.
     async fn give_to_bus(&self, relay: &Relay, bus: &dyn Bus) {
+        if !bus.has_room() {
+            bus.room().await;
+        }
         let clock = relay.clock();
         let first = std::future::poll_fn(|cx| self.meeting.poll_bus(clock.now(), cx)).await;
         let Some(first) = first else {
@@ -150,6 +177,9 @@ impl Room {
     fn give_waiting(&self, relay: &Relay, bus: &dyn Bus) {
         let mut nobody = std::task::Context::from_waker(std::task::Waker::noop());
         for _ in 1..BATCH {
+            if !bus.has_room() {
+                return;
+            }
             let next = self.meeting.poll_bus(relay.clock().now(), &mut nobody);
             let std::task::Poll::Ready(Some(message)) = next else {
                 return;
@@ -164,12 +194,5 @@ impl Room {
     fn say_goodbye(&self, relay: &Relay, bus: &dyn Bus) {
         self.meeting.say_goodbye(relay.clock().now());
         self.give_waiting(relay, bus);
-    }
-}
-
-async fn next_of(stream: &mut Option<BoxStream<'static, Bytes>>) -> Option<Bytes> {
-    match stream {
-        Some(stream) => stream.next().await,
-        None => std::future::pending().await,
     }
 }

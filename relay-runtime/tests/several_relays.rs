@@ -3,12 +3,9 @@
 
 mod support;
 
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-
+use relay_runtime::Relay;
 use relay_runtime::bus::{MemoryHub, NatsBus};
-use relay_runtime::{Bus, Relay};
+use support::nats::{NatsServer, connect};
 use support::{Client, TestRelay, soon, start, voice};
 use videocall_types::api::{RelayEndpoint, TransportKind};
 use videocall_types::{SessionId, Welcome};
@@ -63,74 +60,11 @@ async fn hear(speaker: &Client, session: SessionId, listener: &mut Client) {
     .await;
 }
 
-struct NatsServer {
-    child: Child,
-    port: u16,
-}
-
-impl NatsServer {
-    /// On a port that was free a moment ago.
-    fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = listener.local_addr().expect("bound").port();
-        drop(listener);
-        Self {
-            child: run(port),
-            port,
-        }
-    }
-
-    fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
-    }
-
-    fn kill(&mut self) {
-        self.child.kill().expect("it runs");
-        self.child.wait().expect("it ends");
-    }
-
-    fn restart(&mut self) {
-        self.child = run(self.port);
-    }
-}
-
-/// Debian puts the server where only root's PATH leads.
-fn run(port: u16) -> Child {
-    let start = |program: &str| {
-        Command::new(program)
-            .args(["-a", "127.0.0.1", "-p", &port.to_string()])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-    };
-    start("nats-server")
-        .or_else(|_| start("/usr/sbin/nats-server"))
-        .expect("nats-server is installed (apt-get install nats-server)")
-}
-
-impl Drop for NatsServer {
-    fn drop(&mut self) {
-        let _already_dead = self.child.kill();
-        let _already_dead = self.child.wait();
-    }
-}
-
-async fn connect(nats: &NatsServer) -> Arc<dyn Bus> {
-    let bus = NatsBus::connect(&nats.url(), "test")
-        .await
-        .expect("a readable address");
-    let mut reachable = bus.reachable();
-    soon("NATS", reachable.wait_for(|&is| is))
-        .await
-        .expect("the bus is there");
-    bus
-}
-
 #[tokio::test]
 async fn a_meeting_spans_relays_over_nats_and_survives_its_death() {
     let mut nats = NatsServer::start();
-    let east = start("east", Some(connect(&nats).await));
-    let west = start("west", Some(connect(&nats).await));
+    let east = start("east", Some(connect(&nats.url()).await));
+    let west = start("west", Some(connect(&nats.url()).await));
     let (mut alice, mut bob) = meet(&east, &west).await;
 
     nats.kill();
@@ -161,8 +95,8 @@ async fn a_meeting_spans_relays_over_nats_and_survives_its_death() {
 #[tokio::test]
 async fn relays_find_one_another_through_nats() {
     let nats = NatsServer::start();
-    let east = start("east", Some(connect(&nats).await));
-    let west = start("west", Some(connect(&nats).await));
+    let east = start("east", Some(connect(&nats.url()).await));
+    let west = start("west", Some(connect(&nats.url()).await));
     let endpoint = RelayEndpoint {
         transport: TransportKind::WebTransport,
         url: "https://127.0.0.1:1/wt".into(),

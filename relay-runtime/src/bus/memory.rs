@@ -1,13 +1,15 @@
 //! A bus between several relays in one process.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use parking_lot::RwLock;
 use relay_core::BusMessage;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 
 use super::{Bus, Published, SUBSCRIPTION_CAPACITY};
@@ -19,14 +21,15 @@ pub struct MemoryHub {
 }
 
 struct Shared {
-    /// By subject, or by what precedes the `>` of a wildcard.
-    subscribers: RwLock<HashMap<String, Vec<Subscriber>>>,
+    subscribers: RwLock<Vec<Subscriber>>,
     reachable: watch::Sender<bool>,
+    pressure: watch::Sender<u8>,
     connections: AtomicUsize,
 }
 
 struct Subscriber {
     connection: usize,
+    pattern: String,
     packets: mpsc::Sender<Bytes>,
 }
 
@@ -37,6 +40,7 @@ impl MemoryHub {
             shared: Arc::new(Shared {
                 subscribers: RwLock::default(),
                 reachable: watch::Sender::new(true),
+                pressure: watch::Sender::new(0),
                 connections: AtomicUsize::new(0),
             }),
         }
@@ -54,6 +58,11 @@ impl MemoryHub {
     pub fn set_reachable(&self, reachable: bool) {
         self.shared.reachable.send_replace(reachable);
     }
+
+    /// Reaches all relays as slowly as this: see [`Bus::pressure`].
+    pub fn set_pressure(&self, level: u8) {
+        self.shared.pressure.send_replace(level);
+    }
 }
 
 impl Default for MemoryHub {
@@ -69,15 +78,25 @@ pub struct MemoryBus {
 }
 
 impl Bus for MemoryBus {
+    fn has_room(&self) -> bool {
+        true
+    }
+
+    fn room(&self) -> BoxFuture<'_, ()> {
+        std::future::ready(()).boxed()
+    }
+
     fn publish(&self, message: BusMessage) -> Published {
         if !*self.shared.reachable.borrow() {
             return Published::Unreachable;
         }
         let subscribers = self.shared.subscribers.read();
         let mut published = Published::Taken;
-        let matching = patterns(&message.subject).filter_map(|pattern| subscribers.get(pattern));
-        for subscriber in matching.flatten().filter(|s| s.connection != self.connection) {
-            if subscriber.packets.try_send(message.packet.clone()).is_err() {
+        for subscriber in subscribers.iter().filter(|s| s.connection != self.connection) {
+            if !matches(&subscriber.pattern, &message.subject) {
+                continue;
+            }
+            if let Err(TrySendError::Full(_)) = subscriber.packets.try_send(message.packet.clone()) {
                 published = Published::Full;
             }
         }
@@ -89,13 +108,12 @@ impl Bus for MemoryBus {
         let connection = self.connection;
         {
             let mut subscribers = self.shared.subscribers.write();
-            subscribers.retain(|_, list| {
-                list.retain(|subscriber| !subscriber.packets.is_closed());
-                !list.is_empty()
+            subscribers.retain(|subscriber| !subscriber.packets.is_closed());
+            subscribers.push(Subscriber {
+                connection,
+                pattern: subject,
+                packets,
             });
-            let key = subject.strip_suffix('>').unwrap_or(&subject);
-            let subscriber = Subscriber { connection, packets };
-            subscribers.entry(key.to_owned()).or_default().push(subscriber);
         }
         stream::poll_fn(move |cx| received.poll_recv(cx)).boxed()
     }
@@ -104,16 +122,28 @@ impl Bus for MemoryBus {
         self.shared.reachable.subscribe()
     }
 
+    fn pressure(&self) -> watch::Receiver<u8> {
+        self.shared.pressure.subscribe()
+    }
+
     fn describe(&self) -> String {
         "in this process".to_owned()
     }
 }
 
-/// The keys under which subscribers of a subject are found: the subject, and each of its beginnings
-/// up to a dot.
-fn patterns(subject: &str) -> impl Iterator<Item = &str> {
-    let beginnings = subject.match_indices('.').map(|(dot, _)| &subject[..=dot]);
-    std::iter::once(subject).chain(beginnings)
+/// Whether a subject matches a pattern, as NATS has it: `*` stands for one part, `>` at the end for one
+/// or more.
+fn matches(pattern: &str, subject: &str) -> bool {
+    let mut parts = subject.split('.');
+    for wanted in pattern.split('.') {
+        match (wanted, parts.next()) {
+            (">", Some(_)) => return true,
+            ("*", Some(_)) => {}
+            (wanted, Some(part)) if wanted == part => {}
+            _ => return false,
+        }
+    }
+    parts.next().is_none()
 }
 
 #[cfg(test)]
@@ -126,6 +156,23 @@ mod tests {
             subject: subject.to_owned(),
             packet: Bytes::copy_from_slice(subject.as_bytes()),
             class: MediaClass::Control,
+        }
+    }
+
+    #[test]
+    fn patterns_match_as_in_nats() {
+        for (pattern, subject, does) in [
+            ("m.a.c", "m.a.c", true),
+            ("m.a.c", "m.a", false),
+            ("m.a", "m.a.c", false),
+            ("m.>", "m.a.c", true),
+            ("m.>", "m", false),
+            ("m.*.c", "m.a.c", true),
+            ("m.*", "m.a.c", false),
+            ("m.a.*", "m.a", false),
+            ("m.*.0", "m.a.1", false),
+        ] {
+            assert_eq!(matches(pattern, subject), does, "{pattern} {subject}");
         }
     }
 

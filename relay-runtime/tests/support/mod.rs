@@ -1,6 +1,8 @@
 //! A carrier within the process, and a client at its other end.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub(crate) mod nats;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
