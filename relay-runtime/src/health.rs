@@ -1,5 +1,5 @@
 //! Whether a server lives, whether it takes clients, and what it counts: `/healthz`, `/readyz` and
-//! `/metrics` for processes that have no HTTP server of their own.
+//! `/metrics`, `POST /admin/drain` and `POST /admin/revoke`, for processes that have no HTTP server of their own.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::CONTENT_TYPE;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -16,6 +16,7 @@ use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use crate::admin::{DRAIN_PATH, REVOKE_PATH};
 use crate::{Relay, render_metrics};
 
 /// The content type of [`render_metrics`].
@@ -99,6 +100,9 @@ async fn converse(stream: TcpStream, relay: &Relay) {
 }
 
 fn answer<B>(request: &Request<B>, relay: &Relay) -> Response<Full<Bytes>> {
+    if request.method() == Method::POST && [DRAIN_PATH, REVOKE_PATH].contains(&request.uri().path()) {
+        return administer(request, relay);
+    }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET\n".into());
     }
@@ -117,9 +121,28 @@ fn answer<B>(request: &Request<B>, relay: &Relay) -> Response<Full<Bytes>> {
         _ => text(
             StatusCode::NOT_FOUND,
             "text/plain",
-            "there is /healthz, /readyz and /metrics\n".into(),
+            "there is /healthz, /readyz, /metrics, POST /admin/drain and POST /admin/revoke\n".into(),
         ),
     }
+}
+
+fn administer<B>(request: &Request<B>, relay: &Relay) -> Response<Full<Bytes>> {
+    let authorization = request
+        .headers()
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
+    let answer = match request.uri().path() {
+        REVOKE_PATH => relay.answer_revoke(authorization, request.uri().query().unwrap_or_default()),
+        _ => relay.answer_drain(authorization),
+    };
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = text(status, "application/json", answer.body);
+    if status == StatusCode::UNAUTHORIZED {
+        // RFC 9110 §11.6.1: says how to authenticate.
+        let challenge = hyper::header::HeaderValue::from_static("Bearer");
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
+    response
 }
 
 fn text(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {

@@ -5,6 +5,7 @@
 //! relay-core's; how bytes move is left to the adapters behind [`Carrier`]; SQL and HTTP routes are
 //! left to the servers.
 
+pub mod admin;
 mod admission;
 pub mod bus;
 mod carrier;

@@ -1,7 +1,6 @@
 //! A relay: what the connections of one process share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -16,6 +15,7 @@ use videocall_types::{
     CloseCode, Closing, MeetingId, RelayId, ServerMessage, SessionId, SessionLimits, Timestamp,
 };
 
+use crate::admin::AdminSettings;
 use crate::admission::Seats;
 use crate::connections::Connections;
 use crate::meters::{Meters, RelayState};
@@ -42,7 +42,8 @@ pub struct Relay {
     connections: Arc<Connections>,
     overload: Arc<Overload>,
     meters: Arc<Meters>,
-    draining: AtomicBool,
+    /// Cancelled: the relay drains.
+    shutdown: CancellationToken,
     drained: CancellationToken,
     /// Where rooms run: connections may be served by runtimes that end with them.
     runtime: Handle,
@@ -82,7 +83,7 @@ impl Relay {
             directory: RelayDirectory::new(id),
             rooms: DashMap::new(),
             meters: Meters::shared(),
-            draining: AtomicBool::new(false),
+            shutdown,
             drained: CancellationToken::new(),
             runtime: Handle::current(),
             settings,
@@ -94,7 +95,7 @@ impl Relay {
         tokio::spawn(crate::revocation::keep(relay.clone()));
         tokio::spawn(relay.overload.clone().watch_event_loop());
         tokio::spawn(relay.overload.clone().run(relay.connections.clone()));
-        tokio::spawn(relay.clone().drain_after(shutdown));
+        tokio::spawn(relay.clone().drain_when_told());
         relay
     }
 
@@ -160,12 +161,31 @@ impl Relay {
 
     /// Whether the relay has begun to stop: nobody is let in any more.
     pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+        self.shutdown.is_cancelled()
+    }
+
+    /// Begins to stop, as the `shutdown` of [`Relay::start`] does, and gives the time within which
+    /// everybody is moved or closed.
+    pub fn drain(&self) -> Duration {
+        self.shutdown.cancel();
+        self.drain_timeout() + FAREWELL_TIMEOUT
+    }
+
+    fn drain_timeout(&self) -> Duration {
+        Duration::from_millis(self.settings.drain_timeout_ms.into())
     }
 
     /// Ready once the relay has stopped: every connection was closed.
     pub async fn drained(&self) {
         self.drained.cancelled().await;
+    }
+
+    pub(crate) fn is_drained(&self) -> bool {
+        self.drained.is_cancelled()
+    }
+
+    pub(crate) fn admin(&self) -> &AdminSettings {
+        &self.settings.admin
     }
 
     pub(crate) fn bus(&self) -> Option<&Arc<dyn Bus>> {
@@ -240,28 +260,39 @@ impl Relay {
     }
 
     /// Announces the end, lets clients move, closes who is left, and waits for that to be done.
-    async fn drain_after(self: Arc<Self>, shutdown: CancellationToken) {
-        shutdown.cancelled().await;
-        self.draining.store(true, Ordering::Relaxed);
+    async fn drain_when_told(self: Arc<Self>) {
+        self.shutdown.cancelled().await;
         self.directory.withdraw();
-        let deadline = Duration::from_millis(self.settings.drain_timeout_ms.into());
+        let deadline = self.drain_timeout();
         tracing::info!(sessions = self.session_count(), ?deadline, "draining");
-        let closing = Closing::new(CloseCode::Draining);
-        let announcement = ServerMessage::Draining {
-            alternate_url: String::new(),
-            deadline_ms: self.settings.drain_timeout_ms,
-        };
         for room in &self.rooms {
-            let now = self.clock.now();
-            room.meeting().drain(announcement.clone(), closing.clone(), now);
+            let meeting = room.meeting();
+            let (announcement, refusal) = self.farewell(meeting.id());
+            meeting.drain(announcement, refusal, self.clock.now());
         }
         self.until_empty(deadline).await;
         for room in &self.rooms {
-            room.meeting().close_all(&closing, self.clock.now());
+            let meeting = room.meeting();
+            meeting.close_all(&self.farewell(meeting.id()).1, self.clock.now());
         }
         self.until_empty(FAREWELL_TIMEOUT).await;
         self.drained.cancel();
         tracing::info!("relay stopped");
+    }
+
+    /// What somebody in a meeting, and somebody who wants to join it, is told when the relay stops.
+    fn farewell(&self, meeting: &MeetingId) -> (ServerMessage, Closing) {
+        let alternate = self.directory.alternate(meeting);
+        let alternate_url = alternate.map(|endpoint| endpoint.url).unwrap_or_default();
+        let announcement = ServerMessage::Draining {
+            alternate_url: alternate_url.clone(),
+            deadline_ms: self.settings.drain_timeout_ms,
+        };
+        let refusal = Closing {
+            alternate_url,
+            ..Closing::new(CloseCode::Draining)
+        };
+        (announcement, refusal)
     }
 
     async fn until_empty(&self, limit: Duration) {

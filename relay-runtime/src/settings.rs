@@ -14,6 +14,7 @@ use videocall_types::limits::{
 };
 use videocall_types::{RelayId, SessionLimits};
 
+use crate::admin::AdminSettings;
 use crate::bus::NatsBus;
 use crate::connections::{ConnectionLimits, LimitNames};
 use crate::network::Networks;
@@ -94,6 +95,10 @@ pub struct RelaySettings {
         default_value_t = 2000
     )]
     pub drain_timeout_ms: u32,
+
+    /// Who may administer a running server
+    #[command(flatten)]
+    pub admin: AdminSettings,
 }
 
 impl RelaySettings {
@@ -147,6 +152,7 @@ impl Default for RelaySettings {
             max_queued_bytes: MAX_QUEUED_BYTES,
             max_loop_delay_ms: MAX_LOOP_DELAY.as_millis() as u32,
             drain_timeout_ms: 2000,
+            admin: AdminSettings::default(),
         }
     }
 }
