@@ -13,5 +13,8 @@ fn main() {
         .and_then(|output| String::from_utf8(output.stdout).ok());
     // "rustc 1.95.0 (59807616e 2026-04-14)"
     let version = version.as_deref().and_then(|text| text.split_whitespace().nth(1));
-    println!("cargo::rustc-env=VIDEOCALL_RUSTC={}", version.unwrap_or("unknown"));
+    println!(
+        "cargo::rustc-env=VIDEOCALL_RUSTC={}",
+        version.unwrap_or("unknown")
+    );
 }

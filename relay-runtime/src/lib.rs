@@ -43,6 +43,7 @@ pub use health::Readiness;
 pub use ingress::Ingress;
 pub use meters::{
     Histogram, Limit, announce_join_requests, record_event_loop_delay, record_join_request, render_metrics,
+    show_certificate_expiry,
 };
 pub use network::{BadNetwork, Networks, subscriber};
 pub use open_files::raise_file_limit;

@@ -35,6 +35,10 @@ pub(crate) struct Meters {
     relay: RelayGauges,
     dropped: [[Counter; DropCause::ALL.len()]; MediaClass::ALL.len()],
     bus_dropped: [[Counter; DropCause::ALL.len()]; MediaClass::ALL.len()],
+    keyframe_requests: Counter,
+    layer_switches: Counter,
+    speaker_changes: Counter,
+    restricted_sessions: Gauge,
     /// What meetings that are gone have counted.
     before: Mutex<MeetingStats>,
     bus_in: Flow,
@@ -45,6 +49,13 @@ pub(crate) struct Meters {
 /// Takes note of how long a packet of this relay took over the bus and back.
 pub(crate) fn record_bus_lag(lag: Duration) {
     Histograms::shared().bus_lag.record(lag);
+}
+
+/// Shows when the certificate for WebTransport expires, seconds since the Unix epoch. It comes from the
+/// operator's `files` or is the server's `own`.
+pub fn show_certificate_expiry(source: &'static str, at: i64) {
+    exporter();
+    gauge!("videocall_certificate_expiry_timestamp_seconds", "source" => source).set(at as f64);
 }
 
 /// Takes note of how much later than asked for a thread that serves connections ran a task.
@@ -144,6 +155,10 @@ impl Meters {
             relay: RelayGauges::new(),
             dropped: drops("videocall_dropped_packets_total"),
             bus_dropped: drops("videocall_bus_dropped_packets_total"),
+            keyframe_requests: counter!("videocall_keyframe_requests_total"),
+            layer_switches: counter!("videocall_layer_switches_total"),
+            speaker_changes: counter!("videocall_speaker_changes_total"),
+            restricted_sessions: gauge!("videocall_restricted_sessions"),
             before: Mutex::default(),
             bus_in: bus_flow("in", Published::Taken),
             bus_out: Published::ALL.map(|outcome| bus_flow("out", outcome)),
@@ -179,14 +194,26 @@ impl Meters {
     /// Takes over what meetings count themselves, and how the relay is.
     pub(crate) fn take_stock(&self, meetings: impl Iterator<Item = MeetingStats>, state: RelayState) {
         let mut total = *self.before.lock();
-        meetings.for_each(|stats| add(&mut total, &stats));
+        let mut restricted = 0;
+        for stats in meetings {
+            add(&mut total, &stats);
+            restricted += stats.restricted_members;
+        }
         take_over(&self.dropped, &total.outboxes);
         take_over(&self.bus_dropped, &total.bus);
+        self.keyframe_requests.absolute(total.keyframe_requests);
+        self.layer_switches.absolute(total.layer_switches);
+        self.speaker_changes.absolute(total.speaker_changes);
+        self.restricted_sessions.set(restricted as f64);
         self.relay.show(state);
     }
 }
 
+/// Adds what only grows.
 fn add(total: &mut MeetingStats, stats: &MeetingStats) {
+    total.keyframe_requests += stats.keyframe_requests;
+    total.layer_switches += stats.layer_switches;
+    total.speaker_changes += stats.speaker_changes;
     total.outboxes.add(&stats.outboxes);
     total.bus.add(&stats.bus);
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, ensure};
-use relay_runtime::write_private;
+use relay_runtime::{show_certificate_expiry, write_private};
 use serde::{Deserialize, Serialize};
 use wtransport::Identity;
 use wtransport::tls::self_signed::SelfSignedIdentityBuilder;
@@ -61,6 +61,18 @@ impl Source {
     /// # Errors
     /// When files cannot be read or written.
     pub(crate) async fn look(&mut self) -> anyhow::Result<Option<Offer>> {
+        let offer = self.find().await?;
+        if let Some(expiry) = offer.as_ref().and_then(|offer| expiry(&offer.identity)) {
+            let source = match self {
+                Self::Files { .. } => "files",
+                Self::Own(_) => "own",
+            };
+            show_certificate_expiry(source, expiry);
+        }
+        Ok(offer)
+    }
+
+    async fn find(&mut self) -> anyhow::Result<Option<Offer>> {
         match self {
             Self::Files {
                 certificate,
@@ -89,6 +101,13 @@ impl Source {
             Self::Own(own) => own.look(unix_seconds()),
         }
     }
+}
+
+/// When the certificate that is shown to clients expires, seconds since the Unix epoch.
+fn expiry(identity: &Identity) -> Option<i64> {
+    let certificate = identity.certificate_chain().as_slice().first()?;
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate.der()).ok()?;
+    Some(parsed.validity().not_after.timestamp())
 }
 
 fn modified(certificate: &Path, key: &Path) -> SystemTime {

@@ -102,6 +102,11 @@ fn describe_sessions() {
         "videocall_draining",
         "1 once this relay has begun to stop, otherwise 0"
     );
+    shows!(
+        "videocall_certificate_expiry_timestamp_seconds",
+        "When the certificate for WebTransport expires, seconds since the Unix epoch; the operator's (files) or \
+         the server's own"
+    );
     counts!(
         "videocall_joins_total",
         "Connections that entered a meeting, with a new session or one of before"
@@ -126,6 +131,22 @@ fn describe_media() {
     counts!(
         "videocall_dropped_packets_total",
         "Packets that did not leave to a client"
+    );
+    counts!(
+        "videocall_keyframe_requests_total",
+        "Keyframes that publishers on this relay were asked for"
+    );
+    counts!(
+        "videocall_layer_switches_total",
+        "Changes of a receiver from one spatial layer of a picture to another"
+    );
+    counts!(
+        "videocall_speaker_changes_total",
+        "Changes of who the active speakers of a meeting are, or of their order"
+    );
+    shows!(
+        "videocall_restricted_sessions",
+        "Sessions for which something is left out now, because their path does not carry it"
     );
 }
 
