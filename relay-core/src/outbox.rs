@@ -164,6 +164,8 @@ struct Inner {
     queues: [VecDeque<Item>; QUEUES],
     bytes: [usize; QUEUES],
     trackers: HashMap<LayerId, DependencyTracker>,
+    /// The layer of each track that left last; `None` where all layers leave side by side.
+    shown: Option<HashMap<TrackRef, u8>>,
     /// Layers of which a frame was discarded for want of a reference; few, so a list.
     stuck: Vec<LayerId>,
     downlink: Downlink,
@@ -193,7 +195,9 @@ impl Outbox {
             stall: std::time::Duration::MAX,
             ..settings.outbox
         };
-        Self::with_limits(limits, None, settings, now)
+        let outbox = Self::with_limits(limits, None, settings, now);
+        outbox.inner.lock().shown = None;
+        outbox
     }
 
     fn with_limits(
@@ -212,6 +216,7 @@ impl Outbox {
                 queues: Default::default(),
                 bytes: [0; QUEUES],
                 trackers: HashMap::new(),
+                shown: Some(HashMap::new()),
                 stuck: Vec::new(),
                 moved_at: now,
                 closed: false,
@@ -342,17 +347,15 @@ impl Outbox {
         std::mem::take(&mut self.inner.lock().stuck)
     }
 
-    /// Forgets a track that has ended: nothing of it leaves any more, and memory does not grow with
-    /// the tracks ever seen.
+    /// Forgets a track that has ended or is not wanted any more: nothing of it leaves, and memory does
+    /// not grow with the tracks ever seen. Should it be wanted again it begins anew, as its receiver
+    /// has given up its decoder by then.
     pub(crate) fn forget(&self, track: TrackRef) {
-        self.purge(track);
         let mut inner = self.inner.lock();
         inner.trackers.retain(|layer, _| layer.track != track);
-    }
-
-    /// Lets go of what waits of a track that is not wanted any more.
-    pub(crate) fn purge(&self, track: TrackRef) {
-        let mut inner = self.inner.lock();
+        if let Some(shown) = &mut inner.shown {
+            shown.remove(&track);
+        }
         for queue in [AUDIO, VIDEO] {
             let ended = |item: &Item| item.outgoing.layer.is_some_and(|layer| layer.track == track);
             inner.queues[queue].retain(|item| !ended(item));
@@ -532,7 +535,12 @@ impl Inner {
         if tracker.newest().is_some_and(|newest| item.sequence <= newest) {
             return Some(DropCause::Late);
         }
-        if !tracker.is_decodable(item.sequence, item.outgoing.keyframe, item.reference_distance) {
+        // A decoder that has gone over to another picture size has given up what it had of this one.
+        let other =
+            |shown: &HashMap<_, _>| shown.get(&layer.track).is_some_and(|last| *last != layer.spatial);
+        let switches = self.shown.as_ref().is_some_and(other);
+        let decodable = tracker.is_decodable(item.sequence, item.outgoing.keyframe, item.reference_distance);
+        if !decodable || switches && !item.outgoing.keyframe {
             // What is left out of the higher temporal layers heals by itself with the next base frame.
             if item.outgoing.temporal == 0 && !self.stuck.contains(&layer) {
                 self.stuck.push(layer);
@@ -549,6 +557,9 @@ impl Inner {
             return Some(DropCause::Stale);
         }
         tracker.pass(item.sequence, item.outgoing.keyframe);
+        if let Some(shown) = &mut self.shown {
+            shown.insert(layer.track, layer.spatial);
+        }
         None
     }
 }

@@ -167,7 +167,6 @@ struct Waiting {
     queued_at: Timestamp,
     bytes: usize,
     track: usize,
-    spatial: u8,
     temporal: u8,
     keyframe: bool,
 }
@@ -286,7 +285,6 @@ impl Bottleneck {
             queued_at: now,
             bytes,
             track: index,
-            spatial,
             temporal,
             keyframe,
         });

@@ -157,7 +157,7 @@ impl Meeting {
                 && let Some(track) = tracks.get(&id)
             {
                 track.remove_subscriber(&subscription);
-                local.member.outbox.purge(id);
+                local.member.outbox.forget(id);
                 touched.push(track.clone());
             }
         }

@@ -67,7 +67,7 @@ impl Meeting {
         self.announce(&mut state, vec![(session, before)], now);
         self.publish_change(&mut state, RelayChange::Participant(participant), now);
         self.sync_subscriptions(&mut state, session, now);
-        self.greet_with_speakers(&member, now);
+        self.greet_with_speakers(&state, &member, now);
         self.publish_interest(&mut state, now);
         Ok(member)
     }

@@ -35,9 +35,10 @@ impl Meeting {
         }
     }
 
-    /// Tells somebody who has just come.
-    pub(super) fn greet_with_speakers(&self, member: &Member, now: Timestamp) {
-        let order = self.selection.announced();
+    /// Tells somebody who has just come. Who has left since the last review is not in their roster.
+    pub(super) fn greet_with_speakers(&self, state: &State, member: &Member, now: Timestamp) {
+        let mut order = self.selection.announced();
+        order.retain(|session| state.participant(*session).is_some());
         if !order.is_empty() {
             self.send(member, ServerMessage::Speakers(order).encode(), now);
         }

@@ -141,6 +141,48 @@ fn an_older_keyframe_from_the_cache_does_not_follow_a_newer_one() {
 }
 
 #[test]
+fn another_picture_size_begins_with_a_keyframe_even_where_an_older_one_has_left() {
+    let layer = |spatial, (mut header, packet): (FrameHeader, Bytes)| {
+        header.spatial = spatial;
+        (header, packet)
+    };
+    let frames = || {
+        [
+            layer(0, camera(0, 0, 0)),
+            layer(1, camera(0, 0, 0)),
+            layer(0, camera(1, 0, 1)),
+            layer(0, camera(2, 0, 0)),
+        ]
+    };
+    let member = outbox_with(OutboxLimits::default());
+    let bus = Outbox::for_bus(
+        &MeetingSettings::new("relay".parse().expect("an id")),
+        Timestamp::ZERO,
+    );
+    for frame in frames() {
+        push(&member, frame.clone(), Timestamp::ZERO);
+        push(&bus, frame, Timestamp::ZERO);
+    }
+    assert_eq!(drain(&member, ClassSet::VIDEO, Timestamp::ZERO), [0, 0, 2]);
+    assert_eq!(member.take_stuck().len(), 1);
+    assert_eq!(drain(&bus, ClassSet::VIDEO, Timestamp::ZERO), [0, 0, 1, 2]);
+}
+
+#[test]
+fn a_track_that_comes_back_begins_anew() {
+    let outbox = outbox_with(OutboxLimits::default());
+    push(&outbox, camera(0, 0, 0), Timestamp::ZERO);
+    push(&outbox, camera(1, 0, 1), Timestamp::ZERO);
+    assert_eq!(drain(&outbox, ClassSet::VIDEO, Timestamp::ZERO), [0, 1]);
+    outbox.forget(camera(0, 0, 0).0.track_ref());
+    push(&outbox, camera(2, 0, 1), Timestamp::ZERO);
+    assert_eq!(drain(&outbox, ClassSet::VIDEO, Timestamp::ZERO), [0_u64; 0]);
+    push(&outbox, camera(0, 0, 0), Timestamp::ZERO);
+    push(&outbox, camera(1, 0, 1), Timestamp::ZERO);
+    assert_eq!(drain(&outbox, ClassSet::VIDEO, Timestamp::ZERO), [0, 1]);
+}
+
+#[test]
 fn audio_is_dropped_from_its_old_end() {
     let outbox = outbox_with(small());
     for sequence in 0..100 {
