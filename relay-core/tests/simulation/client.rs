@@ -1,23 +1,32 @@
-//! A simulated participant: publishes a voice and a layered picture, reads at its own pace, and
-//! checks every packet against the rules.
+//! A simulated participant: publishes a voice and perhaps a picture in three sizes, shows some of the
+//! others, reads at its own pace, and checks every packet against the rules.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
-use relay_core::{ClassSet, JoinRequest, Meeting, Member};
+use relay_core::{ClassSet, JoinRequest, Meeting, Member, Outgoing};
+use videocall_types::limits::{KEYFRAME_REQUEST_INTERVAL, MAX_SPEAKERS};
 use videocall_types::{
-    Capabilities, Closing, DependencyTracker, Frame, FrameHeader, Hello, LayerId, ServerMessage, SessionId,
-    Timestamp, TrackId, TrackInfo, TrackKind, is_frame,
+    Capabilities, ClientMessage, Closing, DependencyTracker, FrameHeader, Hello, Interest, LayerId,
+    Participant, ServerMessage, SessionId, Subscription, Timestamp, TrackKind, TrackRef, is_frame,
 };
 
-pub(crate) const MICROPHONE: TrackId = TrackId(1);
-pub(crate) const CAMERA: TrackId = TrackId(2);
+use crate::encoder::{self, CAMERA, Camera, SILENCE, SIZES};
 
 /// How fast a participant reads, bytes per tick of the simulation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct ReadRate(pub usize);
+
+impl ReadRate {
+    pub(crate) const FAST: Self = Self(1_000_000);
+    pub(crate) const NOTHING: Self = Self(0);
+}
+
+/// What a participant shows: the cameras of these, each in the size of this layer.
+pub(crate) type Shown = BTreeMap<SessionId, u8>;
 
 pub(crate) struct Client {
     pub(crate) name: String,
@@ -25,23 +34,59 @@ pub(crate) struct Client {
     pub(crate) rate: ReadRate,
     pub(crate) connection: Option<Arc<Member>>,
     pub(crate) session: Option<SessionId>,
-    pub(crate) roster: BTreeMap<SessionId, String>,
-    pub(crate) frames: u64,
-    pub(crate) pictures_of: HashMap<SessionId, Timestamp>,
+    /// Everybody else, and whether they have a camera.
+    pub(crate) roster: BTreeMap<SessionId, (String, bool)>,
+    /// `None`: everything.
+    pub(crate) shown: Option<Shown>,
+    /// Who is announced to speak.
+    pub(crate) speakers: Vec<SessionId>,
+    pub(crate) camera: Option<Camera>,
+    /// -dBov of its voice; `None`: its microphone sends nothing.
+    pub(crate) voice: Option<u8>,
+    pub(crate) received: Received,
+    sounds: u64,
     budget: usize,
-    received: HashMap<LayerId, DependencyTracker>,
-    encoder: Encoder,
+    trackers: HashMap<LayerId, DependencyTracker>,
+    /// When keyframes were last asked for.
+    asked: [Option<Timestamp>; 3],
 }
 
-/// Makes frames as an L1T3 encoder does.
+/// What a participant was given, for whoever checks a run.
 #[derive(Default)]
-struct Encoder {
-    sequence: u64,
-    audio_sequence: u64,
-    /// Sequence of the newest frame of each temporal layer.
-    newest: [Option<u64>; 3],
-    position: usize,
-    keyframe_wanted: bool,
+pub(crate) struct Received {
+    pub(crate) frames: u64,
+    /// The newest picture of each: its layer, when it came, and when the layer began.
+    pub(crate) pictures: BTreeMap<SessionId, Picture>,
+    /// Frames of each temporal layer, and of sound, since this was last cleared.
+    pub(crate) temporal: [u64; 3],
+    pub(crate) sound: BTreeMap<SessionId, u64>,
+    /// Microphones by the time at which their frames were captured.
+    microphones: BTreeMap<u64, BTreeSet<SessionId>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Picture {
+    pub(crate) spatial: u8,
+    pub(crate) at: Timestamp,
+    pub(crate) since: Timestamp,
+}
+
+impl Received {
+    /// The most microphones whose frames of one instant were all received.
+    pub(crate) fn most_microphones(&self) -> usize {
+        self.microphones.values().map(BTreeSet::len).max().unwrap_or(0)
+    }
+
+    pub(crate) fn sounds(&self) -> u64 {
+        self.sound.values().sum()
+    }
+
+    /// Counts from now on.
+    pub(crate) fn clear_counts(&mut self) {
+        self.temporal = [0; 3];
+        self.sound.clear();
+        self.microphones.clear();
+    }
 }
 
 impl Client {
@@ -53,22 +98,28 @@ impl Client {
             connection: None,
             session: None,
             roster: BTreeMap::new(),
-            frames: 0,
-            pictures_of: HashMap::new(),
+            shown: None,
+            speakers: Vec::new(),
+            camera: None,
+            voice: Some(SILENCE),
+            received: Received::default(),
+            sounds: 0,
             budget: 0,
-            received: HashMap::new(),
-            encoder: Encoder::default(),
+            trackers: HashMap::new(),
+            asked: [None; 3],
         }
     }
 
+    pub(crate) fn with_camera(mut self) -> Self {
+        self.camera = Some(Camera::new());
+        self
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connection.is_some()
+    }
+
     pub(crate) fn join(&mut self, meeting: &Meeting, now: Timestamp) -> Result<(), Closing> {
-        let track = |track, kind, codec: &str| TrackInfo {
-            track,
-            kind,
-            muted: false,
-            codec: codec.into(),
-            layers: Vec::new(),
-        };
         let request = JoinRequest {
             user_id: self.name.parse().expect("a name"),
             display_name: self.name.clone(),
@@ -76,13 +127,10 @@ impl Client {
                 protocol_version: 1,
                 token: String::new(),
                 capabilities: Capabilities {
-                    subscribe_automatically: true,
+                    subscribe_automatically: self.shown.is_none(),
                     ..Capabilities::default()
                 },
-                tracks: vec![
-                    track(MICROPHONE, TrackKind::Microphone, "opus"),
-                    track(CAMERA, TrackKind::Camera, "vp9"),
-                ],
+                tracks: encoder::tracks(self.camera.is_some()),
                 resume_token: String::new(),
             },
             resume: self.session,
@@ -90,32 +138,78 @@ impl Client {
         let member = meeting.join(request, &|session| session.to_string(), now)?;
         self.session = Some(member.session());
         self.connection = Some(member);
-        self.received.clear();
-        self.pictures_of.clear();
-        self.encoder.keyframe_wanted = true;
+        self.trackers.clear();
+        self.asked = [None; 3];
+        self.received.pictures.clear();
+        self.speakers.clear();
+        if let Some(camera) = &mut self.camera {
+            camera.restart();
+        }
+        if let Some(shown) = self.shown.take() {
+            self.show(Some(shown), meeting, now);
+        }
         Ok(())
     }
 
-    /// Sends a camera frame; `lost` frames never reach the relay.
+    /// Shows others from now on, or everybody.
+    pub(crate) fn show(&mut self, shown: Option<Shown>, meeting: &Meeting, now: Timestamp) {
+        let subscription = |(&session, &layer): (&SessionId, &u8)| {
+            let (width, height) = SIZES[usize::from(layer)];
+            Subscription {
+                track: camera_of(session),
+                width,
+                height,
+                priority: layer.into(),
+            }
+        };
+        let interest = match &shown {
+            None => Interest::Everything,
+            Some(shown) => Interest::Chosen {
+                speakers: true,
+                tracks: shown.iter().map(subscription).collect(),
+            },
+        };
+        self.shown = shown;
+        // Whoever is not shown any more has no decoder, and none of their picture is on screen.
+        if let Some(shown) = &self.shown {
+            self.trackers
+                .retain(|layer, _| shown.contains_key(&layer.track.session));
+            self.received
+                .pictures
+                .retain(|session, _| shown.contains_key(session));
+        }
+        if let Some(member) = &self.connection {
+            let message = ClientMessage::Subscribe(interest);
+            meeting.control(member, message, now).expect("an honest wish");
+        }
+    }
+
+    /// The layer in which somebody's camera is shown.
+    pub(crate) fn shows(&self, session: SessionId) -> Option<u8> {
+        match &self.shown {
+            None => Some(2),
+            Some(shown) => shown.get(&session).copied(),
+        }
+    }
+
+    /// Sends a picture; `lost` frames never reach the relay.
     pub(crate) fn send_picture(&mut self, meeting: &Meeting, lost: bool, now: Timestamp) {
-        let header = self.encoder.next_picture();
-        self.send(meeting, header, lost, now);
+        let Some(camera) = self.camera.as_mut().filter(|_| self.connection.is_some()) else {
+            return;
+        };
+        for header in camera.picture() {
+            self.send(meeting, header, lost, now);
+        }
     }
 
     pub(crate) fn send_sound(&mut self, meeting: &Meeting, lost: bool, now: Timestamp) {
-        let sequence = self.encoder.audio_sequence;
-        self.encoder.audio_sequence += 1;
-        let header = FrameHeader {
-            track: MICROPHONE,
-            kind: TrackKind::Microphone,
-            sequence,
-            keyframe: true,
-            ..blank()
-        };
-        self.send(meeting, header, lost, now);
+        if let Some(dbov) = self.voice {
+            self.sounds += 1;
+            self.send(meeting, encoder::sound(self.sounds, dbov), lost, now);
+        }
     }
 
-    fn send(&mut self, meeting: &Meeting, mut header: FrameHeader, lost: bool, now: Timestamp) {
+    fn send(&self, meeting: &Meeting, mut header: FrameHeader, lost: bool, now: Timestamp) {
         let (Some(member), Some(session)) = (&self.connection, self.session) else {
             return;
         };
@@ -124,20 +218,8 @@ impl Client {
         }
         header.session = session;
         header.capture_time_us = now.as_micros();
-        let size = match (header.kind.is_audio(), header.keyframe) {
-            (true, _) => 80,
-            (false, true) => 12_000,
-            (false, false) => 1500,
-        };
-        let packet = Frame {
-            header,
-            decoder: None,
-            redundancy: Vec::new(),
-            payload: vec![0; size].into(),
-        }
-        .encode();
         meeting
-            .media(member, &packet, now)
+            .media(member, &encoder::packet(header), now)
             .expect("an honest sender is not closed");
     }
 
@@ -145,12 +227,9 @@ impl Client {
     pub(crate) fn read(&mut self, meeting: &Meeting, now: Timestamp) -> Option<Closing> {
         let member = self.connection.clone()?;
         let limits = relay_core::OutboxLimits::default();
-        let bound = limits.control_bytes + limits.audio_bytes + limits.video_bytes + 13_000;
-        assert!(
-            member.outbox().queued_bytes() <= bound,
-            "{} queues without bound",
-            self.name
-        );
+        let bound = limits.control_bytes + limits.audio_bytes + limits.video_bytes + 15_000;
+        let queued = member.outbox().queued_bytes();
+        assert!(queued <= bound, "{queued} bytes wait for {}", self.name);
 
         self.budget = (self.budget + self.rate.0).min(self.rate.0 * 4);
         let mut context = Context::from_waker(Waker::noop());
@@ -158,7 +237,7 @@ impl Client {
             match meeting.poll_outgoing(&member, ClassSet::ALL, now, &mut context) {
                 Poll::Ready(Some(next)) => {
                     self.budget = self.budget.saturating_sub(next.packet.len());
-                    if let Some(closing) = self.receive(&next.packet, now) {
+                    if let Some(closing) = self.receive(&next, now) {
                         return Some(closing);
                     }
                 }
@@ -169,38 +248,45 @@ impl Client {
         None
     }
 
-    fn receive(&mut self, packet: &Bytes, now: Timestamp) -> Option<Closing> {
-        if is_frame(packet) {
-            self.receive_frame(packet, now);
+    fn receive(&mut self, next: &Outgoing, now: Timestamp) -> Option<Closing> {
+        if is_frame(&next.packet) {
+            self.receive_frame(&next.packet, now);
             return None;
         }
-        match ServerMessage::decode(packet).expect("a relay sends readable messages") {
+        match ServerMessage::decode(&next.packet).expect("a relay sends readable messages") {
             ServerMessage::Welcome(welcome) => {
                 assert_eq!(Some(welcome.session), self.session);
-                let others = welcome.participants.into_iter();
-                self.roster = others.map(|p| (p.session, p.display_name)).collect();
-                assert!(
-                    !self.roster.contains_key(&welcome.session),
-                    "oneself is not another"
-                );
+                self.roster = welcome.participants.iter().map(known).collect();
+                let oneself = self.roster.contains_key(&welcome.session);
+                assert!(!oneself, "oneself is not another");
             }
             ServerMessage::ParticipantsJoined(participants) => {
-                for new in participants {
+                for new in &participants {
                     assert_ne!(Some(new.session), self.session);
-                    let known = self.roster.insert(new.session, new.display_name);
-                    assert_eq!(known, None, "{} joined twice", new.session);
+                    let (session, entry) = known(new);
+                    let before = self.roster.insert(session, entry);
+                    assert_eq!(before, None, "{session} joined twice");
                 }
             }
             ServerMessage::ParticipantsLeft(sessions) => {
                 for session in sessions {
                     assert!(self.roster.remove(&session).is_some(), "{session} left twice");
-                    self.received.retain(|layer, _| layer.track.session != session);
-                    self.pictures_of.remove(&session);
+                    self.trackers.retain(|layer, _| layer.track.session != session);
+                    self.received.pictures.remove(&session);
                 }
             }
-            ServerMessage::KeyframeWanted { track, .. } => {
+            ServerMessage::Speakers(order) => self.take_speakers(order),
+            ServerMessage::LayersWanted {
+                track,
+                spatial_layers,
+            } => {
                 assert_eq!(track, CAMERA);
-                self.encoder.keyframe_wanted = true;
+                let camera = self.camera.as_mut().expect("only a camera has layers");
+                camera.want_layers(&spatial_layers);
+            }
+            ServerMessage::KeyframeWanted { track, spatial } => {
+                assert_eq!(track, CAMERA);
+                self.take_keyframe_request(spatial, next.queued_at);
             }
             ServerMessage::Closing(closing) => return Some(closing),
             _ => {}
@@ -208,77 +294,78 @@ impl Client {
         None
     }
 
+    fn take_speakers(&mut self, order: Vec<SessionId>) {
+        let different: BTreeSet<_> = order.iter().collect();
+        assert_eq!(different.len(), order.len(), "nobody is announced twice");
+        assert!(order.len() <= MAX_SPEAKERS);
+        for session in &order {
+            let known = self.roster.contains_key(session) || Some(*session) == self.session;
+            assert!(known, "{session} speaks and is not in the meeting");
+        }
+        self.speakers = order;
+    }
+
+    fn take_keyframe_request(&mut self, spatial: u8, at: Timestamp) {
+        let before = self.asked[usize::from(spatial)].replace(at);
+        let pause = before.map_or(Duration::MAX, |before| at.since(before));
+        assert!(pause >= KEYFRAME_REQUEST_INTERVAL, "asked again after {pause:?}");
+        let camera = self.camera.as_mut().expect("only a camera has keyframes");
+        camera.want_keyframe(spatial);
+    }
+
     fn receive_frame(&mut self, packet: &Bytes, now: Timestamp) {
         let header = FrameHeader::peek(packet).expect("a frame");
-        assert_ne!(Some(header.session), self.session, "an echo of oneself");
+        let from = header.session;
+        assert_ne!(Some(from), self.session, "an echo of oneself");
         assert!(
-            self.roster.contains_key(&header.session),
-            "a frame of {} who is not in the meeting",
-            header.session
+            self.roster.contains_key(&from),
+            "a frame of {from} who is not in the meeting"
         );
-        self.frames += 1;
-        if header.kind.is_audio() {
+        self.received.frames += 1;
+        if header.kind == TrackKind::Microphone {
+            *self.received.sound.entry(from).or_default() += 1;
+            let instant = self.received.microphones.entry(header.capture_time_us);
+            instant.or_default().insert(from);
             return;
         }
-        let tracker = self.received.entry(header.layer()).or_default();
+        let tracker = self.trackers.entry(header.layer()).or_default();
         assert!(
             tracker.newest().is_none_or(|newest| newest < header.sequence),
-            "out of order: {} after {:?}",
-            header.sequence,
+            "out of order: {header:?} after {:?}",
             tracker.newest()
         );
         assert!(
             tracker.is_decodable(header.sequence, header.keyframe, header.reference_distance),
-            "{} cannot decode frame {} of {}",
-            self.name,
-            header.sequence,
-            header.session
+            "{} cannot decode {header:?}",
+            self.name
         );
         tracker.pass(header.sequence, header.keyframe);
-        self.pictures_of.insert(header.session, now);
+        self.received.temporal[usize::from(header.temporal)] += 1;
+        let picture = self.received.pictures.entry(from).or_insert(Picture {
+            spatial: header.spatial,
+            at: now,
+            since: now,
+        });
+        if picture.spatial != header.spatial {
+            assert!(
+                header.keyframe,
+                "another layer begins with a keyframe: {header:?}"
+            );
+            picture.since = now;
+        }
+        picture.spatial = header.spatial;
+        picture.at = now;
     }
 }
 
-fn blank() -> FrameHeader {
-    FrameHeader {
-        session: SessionId::new(1).expect("not zero"),
+fn known(participant: &Participant) -> (SessionId, (String, bool)) {
+    let camera = participant.tracks.iter().any(|info| info.track == CAMERA);
+    (participant.session, (participant.display_name.clone(), camera))
+}
+
+pub(crate) fn camera_of(session: SessionId) -> TrackRef {
+    TrackRef {
+        session,
         track: CAMERA,
-        kind: TrackKind::Camera,
-        spatial: 0,
-        temporal: 0,
-        sequence: 0,
-        capture_time_us: 0,
-        keyframe: false,
-        reference_distance: 0,
-        duration_us: 0,
-        audio_level: None,
-    }
-}
-
-impl Encoder {
-    fn next_picture(&mut self) -> FrameHeader {
-        const PATTERN: [u8; 4] = [0, 2, 1, 2];
-        let keyframe = std::mem::take(&mut self.keyframe_wanted) || self.newest[0].is_none();
-        if keyframe {
-            self.position = 0;
-            self.newest = [None; 3];
-        }
-        let temporal = PATTERN[self.position];
-        self.position = (self.position + 1) % PATTERN.len();
-        let sequence = self.sequence;
-        self.sequence += 1;
-        let layer = usize::from(temporal);
-        let reference = match layer {
-            0 => self.newest[0],
-            _ => self.newest[..layer].iter().flatten().max().copied(),
-        };
-        self.newest[layer] = Some(sequence);
-        FrameHeader {
-            temporal,
-            sequence,
-            keyframe,
-            reference_distance: reference.map_or(0, |reference| (sequence - reference) as u32),
-            ..blank()
-        }
     }
 }
