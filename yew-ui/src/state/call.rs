@@ -354,8 +354,10 @@ impl CallState {
         match action {
             Action::Roster(participants) => self.replace_roster(participants),
             Action::Joined(participant) => {
-                let person = Person::from_participant(participant, None);
-                match self.position(person.session) {
+                let index = self.position(participant.session);
+                let before = index.map(|index| self.people[index].clone());
+                let person = Person::from_participant(participant, before.as_deref());
+                match index {
                     Some(index) => self.people[index] = Rc::new(person),
                     None => {
                         self.announcement = Some(Announcement::Joined(person.name.clone()));

@@ -89,6 +89,16 @@ fn joining_twice_is_being_there_once() {
 }
 
 #[test]
+fn who_comes_back_is_still_seen() {
+    let state = after([
+        Action::Joined(with_camera(1, "alice")),
+        Action::Picture(track(1, 2), PictureState::Live),
+        Action::Joined(with_camera(1, "alice")),
+    ]);
+    assert_eq!(state.people[0].camera.state, PictureState::Live);
+}
+
+#[test]
 fn a_camera_waits_lives_and_goes_off() {
     let state = after([Action::Joined(with_camera(1, "alice"))]);
     let state = state.after(Action::Picture(track(1, 2), PictureState::Live));
