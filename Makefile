@@ -1,11 +1,11 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt e2e bench fuzz deny up down clean hooks setup
+.PHONY: help run test check fmt e2e bench bench-relay soak fuzz deny up down clean hooks setup
 
 # Options for what a target starts: make run ARGS="--bind 127.0.0.1:9000"
 ARGS ?=
 
 help: ## List the targets
-	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 13
 
 run: ## Build and start everything as one process, with the web page
 	@scripts/run.sh $(ARGS)
@@ -24,6 +24,12 @@ e2e: ## Run the end-to-end tests in browsers
 
 bench: ## Run the benchmarks
 	@scripts/setup.sh test && scripts/bench.sh $(ARGS)
+
+bench-relay: ## Run the relays' benchmark, or some of it: ARGS="stage-50 websocket"
+	@scripts/setup.sh test && scripts/bench.sh relay -- $(ARGS)
+
+soak: ## Let people come and go for ten minutes and watch the memory; ARGS=60 for a minute
+	@scripts/setup.sh test && scripts/soak.sh $(or $(ARGS),600)
 
 fuzz: ## Fuzz every target for a minute
 	@scripts/setup-tools.sh test && scripts/fuzz.sh $(or $(ARGS),60)

@@ -36,6 +36,9 @@ die() {
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
+# A thousand sessions are a few thousand open files.
+raise_file_limit() { ulimit -n "$(ulimit -Hn)" 2>/dev/null || true; }
+
 # Runs a command as root: directly, or through sudo after saying so.
 as_root() {
   if [ "$(id -u)" -eq 0 ]; then

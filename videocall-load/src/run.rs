@@ -207,7 +207,7 @@ impl Crowd {
         }
         while entering.join_next().await.is_some() {}
         self.count_inside();
-        if self.progress.borrow().inside == 0 {
+        if !parts.is_empty() && self.progress.borrow().inside == 0 {
             let why = self
                 .first_loss
                 .take()
