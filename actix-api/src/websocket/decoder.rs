@@ -16,6 +16,9 @@ const MAX_HEAD_BYTES: usize = 14;
 /// The longest payload of a ping, pong or close (RFC 6455 §5.5).
 const MAX_CONTROL_PAYLOAD: u64 = 125;
 
+/// The most significant bit of a length of eight bytes is 0 (RFC 6455 §5.2).
+const MAX_LENGTH: u64 = u64::MAX >> 1;
+
 /// What is reserved for a message before its bytes have come: most messages fit, and a peer that
 /// announces much and sends nothing costs no more.
 const RESERVED_BYTES: usize = 64 * 1024;
@@ -193,7 +196,8 @@ impl Decoder {
         };
         if frame.read == 0 && frame.opcode < CLOSE {
             let first = target.first().copied().unwrap_or(chunk[0] ^ frame.mask[0]);
-            check_size(self.limits, first, target.len() as u64 + frame.length)?;
+            let length = frame.length.saturating_add(target.len() as u64);
+            check_size(self.limits, first, length)?;
             let reserve = usize::try_from(frame.length).unwrap_or(usize::MAX);
             target.reserve(reserve.min(RESERVED_BYTES));
         }
@@ -251,6 +255,9 @@ fn parse_head(mut head: &[u8]) -> Result<Frame, DecodeError> {
         127 => head.get_u64(),
         short => short.into(),
     };
+    if length > MAX_LENGTH {
+        return Err(DecodeError::Protocol("a length that is no length"));
+    }
     let mask = head.get_u32().to_be_bytes();
     match opcode {
         TEXT => return Err(DecodeError::Text),

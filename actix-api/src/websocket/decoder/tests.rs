@@ -141,6 +141,18 @@ fn an_announced_length_is_refused_before_the_bytes_come() {
 }
 
 #[test]
+fn a_length_that_no_sum_can_hold_is_refused() {
+    let mut wire = vec![0x02, 0x81, 0, 0, 0, 0, 0x12, 0x80, 0xff];
+    wire.extend_from_slice(&u64::MAX.to_be_bytes());
+    wire.extend_from_slice(&[0, 0, 0, 0, 1]);
+    assert!(matches!(decode(&wire, 64), Err(DecodeError::Protocol(_))));
+    wire[9] = 0x7f;
+    let length = (u64::MAX >> 1) + 1;
+    let refused = DecodeError::ControlTooLarge { length, limit: 300 };
+    assert_eq!(decode(&wire, 64), Err(refused));
+}
+
+#[test]
 fn violations_of_the_rfc_are_told_apart() {
     let text = client_bytes(vec![Message::Text("hello".into())]);
     assert_eq!(decode(&text, 64), Err(DecodeError::Text));
