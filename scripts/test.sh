@@ -15,7 +15,7 @@ command_of() {
     native) echo scripts/test-native.sh ;;
     wasm) echo scripts/check-wasm.sh ;;
     ui) echo scripts/build-ui.sh --release ;;
-    fuzz) echo scripts/fuzz.sh --repeatable 10 ;;
+    fuzz) echo scripts/fuzz.sh --repeatable 60 ;;
     e2e) echo scripts/e2e.sh ;;
     *) die "unknown step '$1'; the steps are ${STEPS[*]}" ;;
   esac

@@ -11,6 +11,8 @@ use actix_web::http::header::HeaderMap;
 use clap::ValueEnum;
 use relay_runtime::Networks;
 
+use crate::forwarded;
+
 /// The header in which a proxy says for whom it asks. One and not the other: proxies pass on the one
 /// that they do not know as the client sent it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -30,14 +32,10 @@ impl ProxyHeader {
         }
     }
 
-    fn address(self, element: &str) -> Option<IpAddr> {
+    const fn reader(self) -> fn(&str) -> Option<IpAddr> {
         match self {
-            Self::XForwardedFor => node(element),
-            Self::Forwarded => element.split(';').find_map(|pair| {
-                let (name, value) = pair.split_once('=')?;
-                let is_for = name.trim().eq_ignore_ascii_case("for");
-                is_for.then(|| node(value.trim().trim_matches('"'))).flatten()
-            }),
+            Self::XForwardedFor => forwarded::node,
+            Self::Forwarded => forwarded::element,
         }
     }
 }
@@ -68,37 +66,9 @@ impl ClientAddresses {
             .get_all(self.header.name())
             .filter_map(|line| line.to_str().ok())
             .collect();
-        forwarded_for(&lines, self.header, &self.proxies).unwrap_or(peer)
+        let trusted = |address| self.proxies.contain(address);
+        forwarded::last_untrusted(lines.into_iter(), self.header.reader(), trusted).unwrap_or(peer)
     }
-}
-
-/// The last address that is no trusted proxy, or the first proxy when there is none. What cannot be read
-/// ends the search: whatever stands before it was not written by a trusted proxy.
-fn forwarded_for(lines: &[&str], header: ProxyHeader, proxies: &Networks) -> Option<IpAddr> {
-    let mut nearest = None;
-    for element in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
-        let Some(address) = header.address(element.trim()) else {
-            return nearest;
-        };
-        nearest = Some(address);
-        if !proxies.contain(address) {
-            return nearest;
-        }
-    }
-    nearest
-}
-
-/// An address as proxies write it: bare, with a port, in brackets (RFC 7239 §6).
-fn node(text: &str) -> Option<IpAddr> {
-    let text = text.trim();
-    let address = match text.strip_prefix('[') {
-        Some(rest) => rest.split_once(']')?.0.parse().ok()?,
-        None => text
-            .parse()
-            .or_else(|_| text.split(':').next().unwrap_or_default().parse())
-            .ok()?,
-    };
-    Some(IpAddr::to_canonical(&address))
 }
 
 #[cfg(test)]

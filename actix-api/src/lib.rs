@@ -8,6 +8,7 @@ mod client_address;
 mod config;
 mod db;
 mod error;
+mod forwarded;
 mod headers;
 mod health;
 mod origin;
