@@ -72,10 +72,17 @@ fn the_limits_are_those_of_the_code() {
         RESUME_GRACE,
         KEYFRAME_REQUEST_INTERVAL,
         MAX_SESSIONS_PER_MEETING,
+        MAX_SPEAKERS,
         MAX_SESSIONS_PER_RELAY,
         RELAY_HEARTBEAT,
         RELAY_LIVENESS,
         MAX_FRAGMENTS,
+        MAX_CONNECTIONS_PER_ADDRESS,
+        MAX_DOWNLOAD_BPS,
+        MAX_RELAY_UPLOAD_BPS,
+        MAX_RELAY_DOWNLOAD_BPS,
+        MAX_QUEUED_BYTES,
+        MAX_LOOP_DELAY,
     ];
     let document: BTreeMap<&str, String> = table("<!-- limits")
         .into_iter()
