@@ -1,6 +1,6 @@
 //! Calls of library clients that send all the time and notice every frame that is missing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
@@ -19,6 +19,12 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Between two frames of each track: that of voices.
 const FRAME_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Frames of a layer come every [`FRAME_INTERVAL`]; a little more of that is nothing yet.
+const NOTED_GAP: Duration = Duration::from_millis(25);
+
+/// How many such gaps of a layer are remembered.
+const NOTED_GAPS: usize = 1000;
 
 /// A sender that is not run for longer drops what has become late, and so it should: what is missing
 /// then says nothing about what was done to the call.
@@ -51,7 +57,7 @@ pub struct Seen {
 }
 
 /// What has come of one layer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LayerSeen {
     /// Frames.
     pub frames: u64,
@@ -59,10 +65,32 @@ pub struct LayerSeen {
     pub last: u64,
     /// Numbers between the first and the last that never came.
     pub missing: u64,
+    /// When the last one came.
+    pub last_at: Option<Instant>,
+    /// Times without a frame above [`NOTED_GAP`] and when they ended, the newest last.
+    pub gaps: VecDeque<(Instant, Duration)>,
 }
 
 impl LayerSeen {
+    /// The longest time without a frame that ended or goes on after `since`.
+    pub fn longest_gap(&self, since: Instant) -> Duration {
+        let ended = self.gaps.iter().filter(|(ended_at, _)| *ended_at > since);
+        let open = self.last_at.map_or(Duration::ZERO, |at| at.max(since).elapsed());
+        ended.map(|(_, gap)| *gap).fold(open, Duration::max)
+    }
+
     fn take(&mut self, sequence: u64) {
+        let now = Instant::now();
+        let gap = self
+            .last_at
+            .map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        if gap > NOTED_GAP {
+            self.gaps.push_back((now, gap));
+            if self.gaps.len() > NOTED_GAPS {
+                self.gaps.pop_front();
+            }
+        }
+        self.last_at = Some(now);
         if self.frames > 0 {
             self.missing += sequence.saturating_sub(self.last + 1);
         }
@@ -80,6 +108,16 @@ impl Seen {
             self.layers.get(&layer).map_or(0, |seen| seen.frames)
         };
         of(MICROPHONE).min(of(CAMERA))
+    }
+
+    /// The longest time since then without a frame of somebody's voice; `None` when none ever came.
+    pub fn longest_silence_of(&self, session: SessionId, since: Instant) -> Option<Duration> {
+        let track = TrackRef {
+            session,
+            track: MICROPHONE,
+        };
+        let layer = LayerId { track, spatial: 0 };
+        self.layers.get(&layer).map(|seen| seen.longest_gap(since))
     }
 }
 
@@ -271,6 +309,30 @@ impl Call {
             self.callers
         );
         Ok(())
+    }
+
+    /// The longest time since then that one of them was without a frame of the other, voice or face.
+    pub fn longest_gap(&self, since: Instant) -> Duration {
+        self.longest_gap_of(since, |_| true)
+    }
+
+    /// The longest time since then that one of them did not hear the other.
+    pub fn longest_silence(&self, since: Instant) -> Duration {
+        self.longest_gap_of(since, |layer| layer.track.track == MICROPHONE)
+    }
+
+    fn longest_gap_of(&self, since: Instant, counts: impl Fn(&LayerId) -> bool) -> Duration {
+        let gaps = self.directions().map(|(caller, other)| {
+            let seen = caller.seen.borrow();
+            let of = seen
+                .layers
+                .iter()
+                .filter(|(layer, _)| layer.track.session == other && counts(layer));
+            of.map(|(_, seen)| seen.longest_gap(since))
+                .max()
+                .unwrap_or_default()
+        });
+        gaps.into_iter().max().unwrap_or_default()
     }
 
     fn has_stalled(&self) -> bool {

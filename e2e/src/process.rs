@@ -90,6 +90,38 @@ impl Process {
         self.child.wait().map(drop)
     }
 
+    /// Asks it to end (SIGTERM) and waits until it has.
+    ///
+    /// # Errors
+    /// When it cannot be asked, takes longer than that, or ends with an error.
+    pub async fn terminate(&mut self, limit: Duration) -> anyhow::Result<()> {
+        let asked = Command::new("kill").arg(self.child.id().to_string()).status()?;
+        anyhow::ensure!(asked.success(), "{} cannot be asked to end", self.name);
+        self.ended(limit).await
+    }
+
+    /// Waits until it has ended by itself.
+    ///
+    /// # Errors
+    /// When it takes longer than that, or ends with an error.
+    pub async fn ended(&mut self, limit: Duration) -> anyhow::Result<()> {
+        let deadline = Instant::now() + limit;
+        loop {
+            match self.child.try_wait()? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => bail!("{} ended with {status}:\n{}", self.name, self.log_tail()),
+                None if Instant::now() > deadline => {
+                    bail!(
+                        "{} has not ended within {limit:?}:\n{}",
+                        self.name,
+                        self.log_tail()
+                    )
+                }
+                None => tokio::time::sleep(LOOK_INTERVAL).await,
+            }
+        }
+    }
+
     /// Its number.
     pub fn id(&self) -> u32 {
         self.child.id()

@@ -1,7 +1,9 @@
 //! The product's servers as processes on free ports of the loopback interface.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use anyhow::Context as _;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
@@ -10,6 +12,9 @@ use crate::ticket::http;
 
 /// Shared by the servers of one deployment; at least 32 bytes.
 const TOKEN_SECRET: &str = "only-for-tests-0123456789abcdef0123456789abcdef";
+
+/// What `POST /admin/drain` takes.
+const ADMIN_TOKEN: &str = "only-for-tests-fedcba9876543210fedcba9876543210";
 
 /// A server that can be killed and started again on the same ports with the same data.
 #[derive(Debug)]
@@ -29,7 +34,7 @@ impl Server {
             url,
             program: program(name)?,
             arguments: Vec::new(),
-            environment: Vec::new(),
+            environment: vec![("VIDEOCALL_ADMIN_TOKEN", ADMIN_TOKEN.to_owned())],
             folder: tempfile::tempdir()?,
             process: None,
         })
@@ -75,6 +80,49 @@ impl Server {
     /// Ends it without a word to anybody.
     pub fn kill(&mut self) {
         self.process = None;
+    }
+
+    /// Asks it to end (SIGTERM) and waits until it has.
+    ///
+    /// # Errors
+    /// When it does not run, or takes longer than that.
+    pub async fn terminate(&mut self, limit: Duration) -> anyhow::Result<()> {
+        let mut process = self.process.take().context("it does not run")?;
+        process.terminate(limit).await
+    }
+
+    /// Asks it to end over HTTP and waits until it has.
+    ///
+    /// # Errors
+    /// When it says no, does not run, or takes longer than that.
+    pub async fn drain(&mut self, limit: Duration) -> anyhow::Result<()> {
+        let asked = http()
+            .post(format!("{}/admin/drain", self.url))
+            .bearer_auth(ADMIN_TOKEN);
+        asked.send().await?.error_for_status()?;
+        let mut process = self.process.take().context("it does not run")?;
+        process.ended(limit).await
+    }
+
+    /// Takes tokens out of use: of one person in a meeting, or of everybody.
+    ///
+    /// # Errors
+    /// When it says no.
+    pub async fn revoke(&self, meeting: &str, user: Option<&str>) -> anyhow::Result<()> {
+        let user = user.map(|user| format!("&user={user}")).unwrap_or_default();
+        let address = format!("{}/admin/revoke?meeting={meeting}{user}", self.url);
+        let asked = http().post(address).bearer_auth(ADMIN_TOKEN);
+        asked.send().await?.error_for_status()?;
+        Ok(())
+    }
+
+    /// What one of its pages says.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn page(&self, path: &str) -> anyhow::Result<String> {
+        let answer = http().get(format!("{}{path}", self.url)).send().await?;
+        Ok(answer.text().await?)
     }
 
     /// The running process.

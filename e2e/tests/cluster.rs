@@ -1,0 +1,210 @@
+//! Several relays of one deployment, as processes: restarted one after the other under a running call,
+//! killed, full, and drained.
+
+use std::time::Duration;
+
+use e2e::{ActixApi, Caller, Nats, Server, WebTransportServer, join};
+use tokio::time::Instant;
+use videocall_client::{ConnectionState, TransportPreference};
+use videocall_types::api::TransportKind;
+use videocall_types::limits::{LIVENESS, RELAY_LIVENESS};
+
+/// What draining takes at most: the default time for clients to move, farewells, and the end of a
+/// process on a busy machine.
+const DRAINED: Duration = Duration::from_secs(10);
+
+/// The longest silence that moving to another relay may cost.
+const LONGEST_SILENCE: Duration = Duration::from_millis(500);
+
+/// A killed relay is noticed by its clients and by the other relays at about the same time; then a client
+/// has to connect.
+const BACK: Duration = LIVENESS.saturating_add(RELAY_LIVENESS);
+
+struct Deployment {
+    _nats: Nats,
+    api: Server,
+    relays: [Server; 2],
+}
+
+impl Deployment {
+    /// The REST interface with a WebSocket relay, and two WebTransport relays.
+    async fn start(flags: &[(&str, &str)]) -> Self {
+        let nats = Nats::start().await.expect("NATS starts");
+        let (api, one, two) = tokio::join!(
+            ActixApi::start(&nats),
+            WebTransportServer::start_with(&nats, flags),
+            WebTransportServer::start_with(&nats, flags),
+        );
+        let deployment = Self {
+            api: api.expect("the API starts"),
+            relays: [one.expect("a relay starts"), two.expect("a relay starts")],
+            _nats: nats,
+        };
+        deployment.until_offered(2).await;
+        deployment
+    }
+
+    /// Waits until joins are answered with so many WebTransport relays.
+    async fn until_offered(&self, count: usize) {
+        let offered = async || {
+            let ticket = join(&self.api.url, "probe", "probe").await.expect("a ticket");
+            let is = |transport| transport == TransportKind::WebTransport;
+            ticket.relays.iter().filter(|relay| is(relay.transport)).count()
+        };
+        tokio::time::timeout(Duration::from_secs(10), async {
+            while offered().await != count {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await
+        .expect("the relays know each other");
+    }
+
+    fn caller(&self, name: &str, transport: TransportPreference) -> Caller {
+        Caller::start(&self.api.url, "cluster", name, transport).expect("allowed names")
+    }
+
+    /// Sessions on a WebTransport relay.
+    async fn sessions_on(&self, relay: usize) -> f64 {
+        let page = self.relays[relay].page("/metrics").await.expect("figures");
+        let of = |line: &str| {
+            let value = line.strip_prefix("videocall_sessions{transport=\"webtransport\"} ")?;
+            value.parse().ok()
+        };
+        page.lines().find_map(of).unwrap_or_default()
+    }
+
+    /// Which of the WebTransport relays has sessions.
+    async fn busy_relay(&self) -> usize {
+        usize::from(self.sessions_on(1).await > self.sessions_on(0).await)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rolling_restart_of_both_relays_is_not_heard() {
+    let mut deployment = Deployment::start(&[]).await;
+    let callers = [
+        deployment.caller("ann", TransportPreference::WebTransport),
+        deployment.caller("bob", TransportPreference::WebTransport),
+        deployment.caller("eve", TransportPreference::WebSocket),
+    ];
+    let mut sessions = Vec::new();
+    for caller in &callers {
+        sessions.push(caller.session().await.expect("in"));
+    }
+    everybody_hears_everybody(&callers, &sessions).await;
+
+    let since = Instant::now();
+    let first = deployment.busy_relay().await;
+    for (turn, relay) in [first, 1 - first].into_iter().enumerate() {
+        let server = &mut deployment.relays[relay];
+        let ended = match turn {
+            0 => server.terminate(DRAINED).await,
+            _ => server.drain(DRAINED).await,
+        };
+        ended.expect("it ends within the stated time");
+        everybody_hears_everybody(&callers, &sessions).await;
+        deployment.relays[relay].start().await.expect("it starts again");
+        deployment.until_offered(2).await;
+        everybody_hears_everybody(&callers, &sessions).await;
+    }
+
+    for (caller, own) in callers.iter().zip(&sessions) {
+        let seen = caller.seen();
+        assert_eq!(seen.session, Some(*own), "everybody stays who they are");
+        assert!(seen.left.is_empty() && seen.roster.len() == 2, "{seen:?}");
+        for other in sessions.iter().filter(|other| *other != own) {
+            let silence = seen.longest_silence_of(*other, since).expect("heard");
+            assert!(
+                silence <= LONGEST_SILENCE,
+                "{own} did not hear {other} for {silence:?}: {seen:?}"
+            );
+        }
+    }
+    let moved = callers.iter().filter(|caller| caller.seen().joins >= 3).count();
+    assert_eq!(moved, 2, "both WebTransport callers have moved twice");
+}
+
+async fn everybody_hears_everybody(callers: &[Caller], sessions: &[videocall_types::SessionId]) {
+    for (caller, own) in callers.iter().zip(sessions) {
+        for other in sessions.iter().filter(|other| *other != own) {
+            caller.receives(25, *other).await.expect("frames");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_people_of_a_killed_relay_are_resumed_elsewhere_without_ghosts() {
+    let mut deployment = Deployment::start(&[]).await;
+    let here = deployment.caller("here", TransportPreference::WebSocket);
+    let far = deployment.caller("far", TransportPreference::WebTransport);
+    let (one, two) = (
+        here.session().await.expect("in"),
+        far.session().await.expect("in"),
+    );
+    here.receives(20, two).await.expect("frames");
+    far.receives(20, one).await.expect("frames");
+
+    let relay = deployment.busy_relay().await;
+    deployment.relays[relay].kill();
+    let back = far
+        .until_within(BACK, "on the other relay", |seen| {
+            seen.joins == 2 && seen.status.state == ConnectionState::Connected
+        })
+        .await
+        .expect("back");
+    assert_eq!(back.session, Some(two), "the same session goes on");
+    here.receives(20, two).await.expect("frames again");
+    far.receives(20, one).await.expect("frames again");
+    let seen = here.seen();
+    assert_eq!(
+        seen.roster.keys().collect::<Vec<_>>(),
+        [&two],
+        "nobody is there twice"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_people_of_a_killed_relay_are_gone_in_time_when_there_is_no_other() {
+    let mut deployment = Deployment::start(&[]).await;
+    let here = deployment.caller("here", TransportPreference::WebSocket);
+    let far = deployment.caller("far", TransportPreference::WebTransport);
+    let two = far.session().await.expect("in");
+    here.receives(20, two).await.expect("frames");
+    // They die together.
+    deployment.relays.iter_mut().for_each(Server::kill);
+    here.until_within(BACK, "those on it are gone", |seen| seen.roster.is_empty())
+        .await
+        .expect("gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_first_candidate_leads_to_the_next() {
+    let mut deployment = Deployment::start(&[]).await;
+    let first = deployment.caller("first", TransportPreference::WebTransport);
+    first.session().await.expect("in");
+    let dead = deployment.busy_relay().await;
+    deployment.relays[dead].kill();
+    // Before any relay has noticed.
+    let next = deployment.caller("next", TransportPreference::WebTransport);
+    next.session().await.expect("in");
+    assert!(deployment.sessions_on(1 - dead).await > 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn full_relays_lead_to_the_next_and_come_last() {
+    let deployment = Deployment::start(&[("max-sessions", "1")]).await;
+    // More at once than there are places on the relay that all are told of first.
+    let callers = ["ann", "bob", "eve"].map(|name| deployment.caller(name, TransportPreference::Auto));
+    let mut sessions = Vec::new();
+    for caller in &callers {
+        sessions.push(caller.session().await.expect("in"));
+    }
+    everybody_hears_everybody(&callers, &sessions).await;
+    let over = |transport| {
+        let on = |caller: &&Caller| caller.seen().status.transport == Some(transport);
+        callers.iter().filter(on).count()
+    };
+    assert_eq!(over(TransportKind::WebTransport), 2, "one on each relay");
+    assert_eq!(over(TransportKind::WebSocket), 1, "and one where there is room");
+}
