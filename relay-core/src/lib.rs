@@ -9,6 +9,7 @@
 //! [`Meeting::poll_outgoing`]. It takes no lock that two senders or two meetings share for longer
 //! than a push onto one receiver's queue.
 
+mod arrival;
 mod budget;
 mod class_set;
 mod downlink;

@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use videocall_types::{Closing, SessionId, Timestamp};
 
+use crate::arrival::ArrivalMeter;
 use crate::downlink::Restriction;
 use crate::outbox::Outbox;
 use crate::pressure::Pressure;
@@ -21,6 +22,8 @@ pub struct Member {
     /// The tracks it may send; read for every frame, replaced on changes.
     pub(crate) tracks: ArcSwap<Vec<Arc<Track>>>,
     pub(crate) upload: Mutex<RateLimiter>,
+    /// What arrives, for this client's own estimate.
+    pub(crate) arrivals: Mutex<ArrivalMeter>,
     closing: Mutex<Option<Closing>>,
     pressure: Arc<Pressure>,
 }
@@ -32,6 +35,7 @@ impl Member {
             outbox: Outbox::new(settings, now),
             tracks: ArcSwap::default(),
             upload: Mutex::new(RateLimiter::new(settings.limits.max_upload_bps, now)),
+            arrivals: Mutex::default(),
             closing: Mutex::new(None),
             pressure: settings.pressure.clone(),
         })

@@ -53,6 +53,10 @@ impl Meeting {
         if track.is_muted() {
             return Ok(());
         }
+        let report = member.arrivals.lock().note(&header, packet.len(), now);
+        if let Some(report) = report {
+            self.send(member, report.encode(), now);
+        }
         let forwarded = self.fan_out(track, &header, packet, now);
         if self.is_for_bus(track, &header, forwarded) {
             self.bus_outbox.push_frame(packet, &header, now);

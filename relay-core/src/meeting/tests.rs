@@ -11,6 +11,7 @@ use videocall_types::{
 use super::*;
 use crate::ClassSet;
 
+mod arrival;
 mod layers;
 mod roster;
 mod speech;
@@ -104,7 +105,9 @@ impl Received {
         let other = |m: &ServerMessage| {
             matches!(
                 m,
-                ServerMessage::KeyframeWanted { .. } | ServerMessage::LayersWanted { .. }
+                ServerMessage::KeyframeWanted { .. }
+                    | ServerMessage::LayersWanted { .. }
+                    | ServerMessage::ArrivalReport { .. }
             )
         };
         self.messages.into_iter().filter(|m| !other(m)).collect()
