@@ -16,9 +16,10 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// A page that lays out its tiles shows them one after the other; they are told together.
 const GATHER: Duration = Duration::from_millis(15);
 
-/// What is wanted no more is still received for this long: a tile that was scrolled away or a speaker
-/// who paused is often wanted again, and a new start costs a keyframe.
-const SHRINK_AFTER: Duration = Duration::from_millis(300);
+/// What is wanted no more is still received for this long: a page that rearranges its tiles takes some
+/// away and shows them again. A relay has patience of its own with the sender, and both together leave
+/// time to stop an encoder within a second.
+const SHRINK_AFTER: Duration = Duration::from_millis(150);
 
 /// What the program wants to receive.
 #[derive(Debug, Default)]
@@ -277,13 +278,13 @@ mod tests {
         views.show(track(1), view(100), at(0));
         assert_eq!(told(&mut views, at(15)), Some(vec![(1, 100)]));
         views.show(track(1), view(50), at(1_000));
-        assert_eq!(views.due(), Some(at(1_300)));
-        assert_eq!(told(&mut views, at(1_300)), Some(vec![(1, 50)]));
+        assert_eq!(views.due(), Some(at(1_150)));
+        assert_eq!(told(&mut views, at(1_150)), Some(vec![(1, 50)]));
         views.show(track(1), view(200), at(2_000));
         assert_eq!(told(&mut views, at(2_015)), Some(vec![(1, 200)]));
         views.hide(track(1), at(3_000));
-        assert_eq!(views.due(), Some(at(3_300)));
-        views.show(track(1), view(200), at(3_200));
+        assert_eq!(views.due(), Some(at(3_150)));
+        views.show(track(1), view(200), at(3_100));
         assert_eq!(views.due(), None, "it was only moved");
     }
 
@@ -314,11 +315,11 @@ mod tests {
         views.listen(voice, true, at(0));
         assert_eq!(told(&mut views, at(15)), Some(vec![(1, 100), (1, 0)]));
         views.set_paused(true, at(1_000));
-        assert_eq!(told(&mut views, at(1_300)), Some(vec![(1, 0)]));
+        assert_eq!(told(&mut views, at(1_150)), Some(vec![(1, 0)]));
         views.set_paused(false, at(2_000));
         assert_eq!(told(&mut views, at(2_015)), Some(vec![(1, 100), (1, 0)]));
         views.listen(voice, false, at(3_000));
-        assert_eq!(told(&mut views, at(3_300)), Some(vec![(1, 100)]));
+        assert_eq!(told(&mut views, at(3_150)), Some(vec![(1, 100)]));
     }
 
     #[test]
