@@ -94,14 +94,18 @@ impl Server {
     /// Asks it to end over HTTP and waits until it has.
     ///
     /// # Errors
-    /// When it says no, does not run, or takes longer than that.
-    pub async fn drain(&mut self, limit: Duration) -> anyhow::Result<()> {
+    /// When it says no, does not run, or takes longer than it says.
+    pub async fn drain(&mut self) -> anyhow::Result<()> {
         let asked = http()
             .post(format!("{}/admin/drain", self.url))
             .bearer_auth(ADMIN_TOKEN);
-        asked.send().await?.error_for_status()?;
+        let answer = asked.send().await?.error_for_status()?;
+        let said: serde_json::Value = answer.json().await?;
+        let limit = said["ends_within_ms"]
+            .as_u64()
+            .context("it does not say when it ends")?;
         let mut process = self.process.take().context("it does not run")?;
-        process.ended(limit).await
+        process.ended(Duration::from_millis(limit)).await
     }
 
     /// Takes tokens out of use: of one person in a meeting, or of everybody.

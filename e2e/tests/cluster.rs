@@ -100,7 +100,7 @@ async fn a_rolling_restart_of_both_relays_is_not_heard() {
         let server = &mut deployment.relays[relay];
         let ended = match turn {
             0 => server.terminate(DRAINED).await,
-            _ => server.drain(DRAINED).await,
+            _ => server.drain().await,
         };
         ended.expect("it ends within the stated time");
         everybody_hears_everybody(&callers, &sessions).await;

@@ -3,6 +3,7 @@
 //! ```text
 //! videocall.v1.relays                                         announcements of relays
 //! videocall.v1.revocations                                    tokens that are good no more
+//! videocall.v1.lag.<number>                                   a relay's messages to itself
 //! videocall.v1.m.<meeting>.c                                  control of a meeting
 //! videocall.v1.m.<meeting>.a.<session>.<track>                sound of one track
 //! videocall.v1.m.<meeting>.v.<session>.<track>.<spatial>.<temporal>   frames of one layer
@@ -18,6 +19,11 @@ pub const RELAY_DIRECTORY: &str = "videocall.v1.relays";
 
 /// Where relays tell which tokens are revoked.
 pub const REVOCATIONS: &str = "videocall.v1.revocations";
+
+/// Where a relay sends messages to itself, to see how long they take.
+pub fn lag(number: u64) -> String {
+    format!("videocall.v1.lag.{number:016x}")
+}
 
 const MEETING_PREFIX: &str = "videocall.v1.m.";
 

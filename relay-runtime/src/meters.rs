@@ -51,6 +51,11 @@ pub(crate) fn record_bus_lag(lag: Duration) {
     Histograms::shared().bus_lag.record(lag);
 }
 
+/// Shows how much is given up so that the bus reaches this relay in time.
+pub(crate) fn show_bus_pressure(level: u8) {
+    gauge!("videocall_bus_pressure").set(f64::from(level));
+}
+
 /// Shows when the certificate for WebTransport expires, seconds since the Unix epoch. It comes from the
 /// operator's `files` or is the server's `own`.
 pub fn show_certificate_expiry(source: &'static str, at: i64) {
@@ -149,6 +154,9 @@ pub(crate) struct CarrierMeters {
 impl Meters {
     pub(crate) fn shared() -> Arc<Self> {
         exporter();
+        // What only the bus knows, if there is one.
+        drop(counter!("videocall_bus_slow_total"));
+        show_bus_pressure(0);
         Arc::new(Self {
             webtransport: CarrierMeters::new(TransportKind::WebTransport),
             websocket: CarrierMeters::new(TransportKind::WebSocket),

@@ -26,6 +26,9 @@ use crate::{Bus, Clock, Limit, RelayDirectory, RelaySettings, TokenService};
 /// After everybody was closed, how long their connections may take to end.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// After the relay has stopped, how long a server may take for its last requests and packets.
+const SERVER_TIMEOUT: Duration = Duration::from_secs(4);
+
 /// How often draining looks whether everybody is gone.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
 
@@ -164,11 +167,11 @@ impl Relay {
         self.shutdown.is_cancelled()
     }
 
-    /// Begins to stop, as the `shutdown` of [`Relay::start`] does, and gives the time within which
-    /// everybody is moved or closed.
+    /// Begins to stop, as the `shutdown` of [`Relay::start`] does, and gives the time within which the
+    /// server ends.
     pub fn drain(&self) -> Duration {
         self.shutdown.cancel();
-        self.drain_timeout() + FAREWELL_TIMEOUT
+        self.drain_timeout() + FAREWELL_TIMEOUT + SERVER_TIMEOUT
     }
 
     fn drain_timeout(&self) -> Duration {

@@ -3,12 +3,21 @@
 
 mod support;
 
-use relay_runtime::Relay;
-use relay_runtime::bus::{MemoryHub, NatsBus};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use relay_core::BusMessage;
+use relay_runtime::bus::{MemoryHub, NatsBus, Published};
+use relay_runtime::{Bus, Relay};
 use support::nats::{NatsServer, connect};
-use support::{Client, TestRelay, soon, start, voice};
+use support::{Client, TestRelay, loud_voice, soon, start, voice};
+use tokio::sync::watch;
 use videocall_types::api::{RelayEndpoint, TransportKind};
-use videocall_types::{SessionId, Welcome};
+use videocall_types::{ServerMessage, SessionId, Welcome, is_frame};
 
 #[tokio::test]
 async fn relays_on_one_hub_hold_one_meeting() {
@@ -128,4 +137,124 @@ async fn a_relay_without_its_nats_serves_its_own_people() {
     let (mut alice, _) = relay.member("alice").await;
     let (bob, bob_is) = relay.member("bob").await;
     hear(&bob, bob_is.session, &mut alice).await;
+}
+
+/// A bus that counts what comes over it.
+struct Counted {
+    bus: Arc<dyn Bus>,
+    frames: Arc<AtomicUsize>,
+}
+
+impl Bus for Counted {
+    fn has_room(&self) -> bool {
+        self.bus.has_room()
+    }
+
+    fn room(&self) -> BoxFuture<'_, ()> {
+        self.bus.room()
+    }
+
+    fn publish(&self, message: BusMessage) -> Published {
+        self.bus.publish(message)
+    }
+
+    fn subscribe(&self, subject: String) -> BoxStream<'static, Bytes> {
+        let frames = self.frames.clone();
+        let count = move |packet: &Bytes| {
+            frames.fetch_add(usize::from(is_frame(packet)), Ordering::Relaxed);
+        };
+        self.bus.subscribe(subject).inspect(count).boxed()
+    }
+
+    fn reachable(&self) -> watch::Receiver<bool> {
+        self.bus.reachable()
+    }
+
+    fn pressure(&self) -> watch::Receiver<u8> {
+        self.bus.pressure()
+    }
+
+    fn describe(&self) -> String {
+        self.bus.describe()
+    }
+}
+
+#[tokio::test]
+async fn a_frame_crosses_nats_once_however_many_receive_it() {
+    const LISTENERS: usize = 5;
+    const FRAMES: u64 = 50;
+    let nats = NatsServer::start();
+    let frames = Arc::new(AtomicUsize::new(0));
+    let counted = Counted {
+        bus: connect(&nats.url()).await,
+        frames: frames.clone(),
+    };
+    let east = start("east", Some(connect(&nats.url()).await));
+    let west = start("west", Some(Arc::new(counted)));
+    let (speaker, speaker_is) = east.member("speaker").await;
+    speaker.keep_alive();
+    let mut listeners = Vec::new();
+    for number in 0..LISTENERS {
+        let (mut listener, _) = west.member(&format!("listener-{number}")).await;
+        listener.keep_alive();
+        if number == 0 {
+            hear(&speaker, speaker_is.session, &mut listener).await;
+        }
+        listeners.push(listener);
+    }
+    // The last of what the first has heard alone.
+    let marker = voice(speaker_is.session, 100_000);
+    speaker.send(marker.clone()).await;
+    for listener in &mut listeners {
+        soon("the marker", async {
+            while listener.next_frame().await != marker {}
+        })
+        .await;
+    }
+    let before = frames.load(Ordering::Relaxed);
+    for number in 1..=FRAMES {
+        let said = voice(speaker_is.session, 100_000 + number);
+        speaker.send(said.clone()).await;
+        for listener in &mut listeners {
+            assert!(listener.next_frame().await == said);
+        }
+    }
+    assert_eq!((frames.load(Ordering::Relaxed) - before) as u64, FRAMES);
+}
+
+#[tokio::test]
+async fn the_order_of_speakers_is_the_same_on_all_relays() {
+    let nats = NatsServer::start();
+    let mut members = Vec::new();
+    let mut relays = Vec::new();
+    for name in ["east", "west", "north"] {
+        let relay = start(name, Some(connect(&nats.url()).await));
+        let (client, welcome) = relay.member(name).await;
+        client.keep_alive();
+        members.push((client, welcome.session));
+        relays.push(relay);
+    }
+    let order = [members[1].1, members[0].1];
+    let mut heard: [Vec<SessionId>; 3] = Default::default();
+    let mut ticks = tokio::time::interval(std::time::Duration::from_millis(20));
+    let mut sequence = 0;
+    soon("one order", async {
+        while heard.iter().any(|speakers| *speakers != order) {
+            ticks.tick().await;
+            sequence += 1;
+            // West is louder than east; north listens.
+            for (member, level) in [(1, 20), (0, 50)] {
+                let (client, session) = &members[member];
+                client.send(loud_voice(*session, sequence, level)).await;
+            }
+            for ((client, _), heard) in members.iter_mut().zip(&mut heard) {
+                while let Some(packet) = client.waiting_packet() {
+                    if let Ok(ServerMessage::Speakers(speakers)) = ServerMessage::decode(&packet) {
+                        *heard = speakers;
+                    }
+                }
+            }
+        }
+    })
+    .await;
 }

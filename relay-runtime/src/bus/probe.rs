@@ -13,13 +13,14 @@ use async_nats::connection::State;
 use async_nats::{Client, Subject, Subscriber};
 use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt as _};
+use rand::Rng as _;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use videocall_types::Timestamp;
 
 use super::pressure::Pressure;
 use super::window::Window;
-use crate::meters::record_bus_lag;
+use crate::meters::{record_bus_lag, show_bus_pressure};
 
 /// Between two probes of what comes in.
 const PROBE_INTERVAL: Duration = Duration::from_millis(200);
@@ -32,6 +33,10 @@ const ACKNOWLEDGE_INTERVAL: Duration = Duration::from_millis(10);
 
 /// An answer that takes longer is asked for again: it may have got lost with a connection.
 const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Questions without an answer before the connection counts as one that gives none, because the server
+/// does not allow the subject, or the way to it is so bad that what it has taken does not matter.
+const MAX_QUESTIONS: u32 = 5;
 
 /// The two connections.
 pub(super) struct Pair {
@@ -48,7 +53,6 @@ pub(super) async fn measure(mut pair: Pair, report: watch::Sender<u8>) {
     let Some((subject, mut returned)) = inbox(&pair.main).await else {
         return;
     };
-    let level_shown = metrics::gauge!("videocall_bus_pressure");
     let started = Instant::now();
     let (mut probes, mut pressure) = (Probes::default(), Pressure::new());
     let mut ticks = interval(PROBE_INTERVAL);
@@ -66,7 +70,7 @@ pub(super) async fn measure(mut pair: Pair, report: watch::Sender<u8>) {
             _ = ticks.tick() => {
                 let now = Timestamp::ZERO + started.elapsed();
                 let level = pressure.observe(probes.lag(), now);
-                level_shown.set(f64::from(level));
+                show_bus_pressure(level);
                 report.send_if_modified(|told| std::mem::replace(told, level) != level);
                 let connected = *pair.reachable.borrow() && pair.aside.connection_state() == State::Connected;
                 match connected.then(|| probes.send()).flatten() {
@@ -90,7 +94,9 @@ pub(super) async fn measure(mut pair: Pair, report: watch::Sender<u8>) {
 struct Probes {
     number: u64,
     under_way: VecDeque<(u64, Instant)>,
-    last: Duration,
+    /// What the last one took. Without any there may be a server that does not let them pass: then
+    /// nothing is known of the lag.
+    last: Option<Duration>,
 }
 
 impl Probes {
@@ -108,8 +114,8 @@ impl Probes {
     fn returned(&mut self, number: u64) -> Option<Duration> {
         while let Some((under_way, sent)) = self.under_way.pop_front_if(|(oldest, _)| *oldest <= number) {
             if under_way == number {
-                self.last = sent.elapsed();
-                return Some(self.last);
+                self.last = Some(sent.elapsed());
+                return self.last;
             }
         }
         None
@@ -118,12 +124,13 @@ impl Probes {
     /// What the last one has taken, or what the oldest has taken so far.
     fn lag(&self) -> Duration {
         let waiting = self.under_way.front().map(|(_, sent)| sent.elapsed());
-        self.last.max(waiting.unwrap_or_default())
+        self.last
+            .map_or(Duration::ZERO, |last| last.max(waiting.unwrap_or_default()))
     }
 
     fn forget(&mut self) {
         self.under_way.clear();
-        self.last = Duration::ZERO;
+        self.last = None;
     }
 }
 
@@ -148,7 +155,7 @@ pub(super) async fn acknowledge(pair: Pair, window: Arc<Window>) {
 /// Ready when NATS has taken what was given to it before, as far as can be known.
 async fn taken(pair: &Pair, subject: &Subject, answers: &mut Subscriber, number: &mut u64) {
     let first = *number + 1;
-    loop {
+    for _ in 0..MAX_QUESTIONS {
         *number += 1;
         if pair
             .main
@@ -170,16 +177,16 @@ async fn taken(pair: &Pair, subject: &Subject, answers: &mut Subscriber, number:
             return;
         }
         if pair.aside.connection_state() != State::Connected {
-            // Written is less than taken, and the best that can be known.
-            let _closed = pair.main.flush().await;
-            return;
+            break;
         }
     }
+    // Written is less than taken, and the best that can be known.
+    let _closed = pair.main.flush().await;
 }
 
-/// A subscription that nobody else knows of, once the connection has ever been made.
+/// A subscription to a subject that nobody else knows of.
 async fn inbox(client: &Client) -> Option<(Subject, Subscriber)> {
-    let subject = Subject::from(client.new_inbox());
+    let subject = Subject::from(relay_core::subject::lag(rand::rng().next_u64()));
     match client.subscribe(subject.clone()).await {
         Ok(subscriber) => Some((subject, subscriber)),
         Err(error) => {
@@ -217,6 +224,9 @@ mod tests {
         assert!(probes.under_way.is_empty());
         probes.forget();
         assert_eq!(probes.lag(), Duration::ZERO);
+        probes.send();
+        tokio::time::advance(Duration::from_secs(20)).await;
+        assert_eq!(probes.lag(), Duration::ZERO, "none has ever come back");
     }
 
     #[tokio::test(start_paused = true)]

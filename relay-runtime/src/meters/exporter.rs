@@ -169,6 +169,11 @@ fn describe_bus() {
         "videocall_bus_dropped_packets_total",
         "Packets that were meant for other relays and dropped before the bus had them"
     );
+    shows!(
+        "videocall_bus_pressure",
+        "What is given up so that the bus reaches this relay in time: 0 nothing, 1 higher temporal layers, 2 larger spatial \
+         layers as well, 3 video"
+    );
     counts!(
         "videocall_bus_slow_total",
         "Times that the bus dropped packets this relay did not take in time"

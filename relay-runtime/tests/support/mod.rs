@@ -51,10 +51,14 @@ pub(crate) struct TestRelay {
 }
 
 pub(crate) fn start(name: &str, bus: Option<Arc<dyn Bus>>) -> TestRelay {
+    start_with(name, bus, RelaySettings::default())
+}
+
+pub(crate) fn start_with(name: &str, bus: Option<Arc<dyn Bus>>, settings: RelaySettings) -> TestRelay {
     let shutdown = CancellationToken::new();
     let settings = RelaySettings {
         relay_id: Some(name.parse().expect("an id")),
-        ..RelaySettings::default()
+        ..settings
     };
     TestRelay {
         relay: Relay::start(settings, tokens(), bus, shutdown.clone()),
@@ -126,6 +130,15 @@ pub(crate) fn hello(user: &str) -> Hello {
 }
 
 pub(crate) fn voice(session: SessionId, sequence: u64) -> Bytes {
+    voice_at(session, sequence, None)
+}
+
+/// A voice of this level in -dBov.
+pub(crate) fn loud_voice(session: SessionId, sequence: u64, level: u8) -> Bytes {
+    voice_at(session, sequence, Some(level))
+}
+
+fn voice_at(session: SessionId, sequence: u64, audio_level: Option<u8>) -> Bytes {
     Frame {
         header: FrameHeader {
             session,
@@ -138,7 +151,7 @@ pub(crate) fn voice(session: SessionId, sequence: u64) -> Bytes {
             keyframe: true,
             reference_distance: 0,
             duration_us: 20_000,
-            audio_level: None,
+            audio_level,
         },
         decoder: None,
         redundancy: Vec::new(),
@@ -248,6 +261,15 @@ impl Client {
         });
     }
 
+    /// Pings once.
+    pub(crate) async fn keep_alive_once(&self) {
+        self.say(ClientMessage::Ping {
+            sent_at_us: 1,
+            rtt_us: 0,
+        })
+        .await;
+    }
+
     pub(crate) async fn enter(&mut self, hello: Hello) -> Welcome {
         self.say(ClientMessage::Hello(Box::new(hello))).await;
         match ServerMessage::decode(&self.next_packet().await) {
@@ -258,6 +280,11 @@ impl Client {
 
     pub(crate) async fn next_packet(&mut self) -> Bytes {
         soon("a packet", self.from_relay.recv()).await.expect("connected")
+    }
+
+    /// The next packet, if one waits.
+    pub(crate) fn waiting_packet(&mut self) -> Option<Bytes> {
+        self.from_relay.try_recv().ok()
     }
 
     /// The next frame; messages before it are skipped.
