@@ -7,14 +7,20 @@
 pub mod bench;
 mod cable;
 mod call;
+mod collector;
+mod metrics;
 mod process;
+mod query;
 mod raw;
 mod servers;
 mod ticket;
 
 pub use cable::Cable;
 pub use call::{Call, Caller, LayerSeen, Seen};
+pub use collector::{Collector, Received};
+pub use metrics::{Family, Metrics, Sample};
 pub use process::{Process, free_port, program};
+pub use query::{Asked, Selector, check as check_query};
 pub use raw::{RawClient, RawEnd, camera, hello};
 pub use servers::{ActixApi, Nats, Server, VideocallServer, WebTransportServer};
 pub use ticket::{endpoint, join, join_status};

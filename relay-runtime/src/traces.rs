@@ -2,16 +2,15 @@
 //!
 //! The REST interface and the relays that somebody then connects to are separate processes, and what
 //! they have in common is the join token. So both take the ids of the trace from a hash of it: a trace
-//! begins with the answer to the join and goes on with each connection that was made with it, the first
-//! one and those that resume it, without a word in the protocol. A hash of a token tells nothing about
-//! the token.
+//! begins with the answer to the join and goes on with each connection that was made with it, new or
+//! resumed, without a word in the protocol. A hash of a token tells nothing about the token.
 //!
 //! Nothing here says who somebody is or which meeting it is; the session id finds the lines of the log
 //! that do. Media is not traced.
 
 use std::cell::Cell;
 use std::sync::OnceLock;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -184,6 +183,8 @@ pub(crate) struct Entry {
     transport: TransportKind,
     accepted_at: Timestamp,
     greeted_at: Timestamp,
+    /// The time of day then. The relay's clock keeps to what that was when the process began.
+    greeted_at_day: SystemTime,
     seated: Option<Seated>,
     /// The span of the connection, once Welcome was written.
     welcomed: Option<(SpanContext, Timestamp)>,
@@ -213,6 +214,7 @@ impl Entry {
             transport,
             accepted_at,
             greeted_at,
+            greeted_at_day: SystemTime::now(),
             seated: None,
             welcomed: None,
         })
@@ -282,26 +284,27 @@ impl Entry {
         };
         let builder = SpanBuilder::from_name(name)
             .with_kind(SpanKind::Server)
-            .with_start_time(system_time(self.accepted_at))
+            .with_start_time(self.time_of_day(self.accepted_at))
             .with_attributes([KeyValue::new("network.transport", self.transport.as_str())]);
         let parent = Context::new().with_remote_span_context(self.parent.clone());
         let mut span = tracer.build_with_context(builder, &parent);
         complete(&mut span);
-        span.end_with_timestamp(system_time(ended));
+        span.end_with_timestamp(self.time_of_day(ended));
         span.span_context().clone()
     }
 
     fn step(&self, connection: &SpanContext, name: &'static str, began: Timestamp, ended: Timestamp) {
         let Some(tracer) = TRACER.get() else { return };
-        let builder = SpanBuilder::from_name(name).with_start_time(system_time(began));
+        let builder = SpanBuilder::from_name(name).with_start_time(self.time_of_day(began));
         let parent = Context::new().with_remote_span_context(connection.clone());
         let mut span = tracer.build_with_context(builder, &parent);
-        span.end_with_timestamp(system_time(ended));
+        span.end_with_timestamp(self.time_of_day(ended));
     }
-}
 
-fn system_time(time: Timestamp) -> SystemTime {
-    UNIX_EPOCH + Duration::from_micros(time.as_micros())
+    fn time_of_day(&self, time: Timestamp) -> SystemTime {
+        let (before, after) = (self.greeted_at.since(time), time.since(self.greeted_at));
+        self.greeted_at_day - before + after
+    }
 }
 
 #[cfg(test)]
