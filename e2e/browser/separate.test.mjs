@@ -1,16 +1,25 @@
 // The relays as processes of their own, with a real NATS server and a real PostgreSQL, and one participant on each.
 
-import { equal } from 'node:assert/strict';
+import { deepEqual, equal, ok } from 'node:assert/strict';
 
 import { openPerson } from './lib/person.mjs';
 import { actixApi, natsServer, postgres, webtransportServer } from './lib/servers.mjs';
 import { scenario } from './lib/stage.mjs';
 import { until } from './lib/wait.mjs';
 
+/** Samples at 48 kHz: half a second. */
+const LONGEST_SILENCE = 24_000;
+
+/** How many samples of somebody's voice had to be made up so far. */
+async function concealed(listener, name) {
+  const [voice] = await listener.remoteTracks('microphone', { name });
+  return voice.concealedSamples;
+}
+
 scenario('a meeting across two relays', async (stage, step) => {
   const [nats, database] = await Promise.all([natsServer(stage), postgres(stage)]);
   const api = await actixApi(stage, { databaseUrl: database.url, natsUrl: nats.url });
-  await webtransportServer(stage, { natsUrl: nats.url });
+  const relay = await webtransportServer(stage, { natsUrl: nats.url });
   const [alice, bob] = await Promise.all([
     openPerson(stage, { name: 'alice', colour: 'red', hertz: 440 }),
     openPerson(stage, { name: 'bob', colour: 'green', hertz: 700 }),
@@ -63,9 +72,31 @@ scenario('a meeting across two relays', async (stage, step) => {
       bob.hears({ name: 'alice' }, alice.hertz),
     ]);
     await bob.page.getByTestId('notice').filter({ hasText: /other servers/ }).waitFor({ state: 'detached' });
+    await Promise.all([alice.isTold(/reached again/), bob.isTold(/reached again/)]);
+    const notice = bob.page.locator('[aria-live="polite"]').getByTestId('notice').filter({ hasText: /reached again/ });
+    equal(await notice.getAttribute('role'), null, 'it is read out at the next pause, not in between');
+    await notice.waitFor({ state: 'detached' });
   });
 
-  await step('leaving crosses NATS', async () => {
+  await step('a relay that is stopped hands its people over without a break', async () => {
+    const before = await Promise.all([concealed(alice, 'bob'), concealed(bob, 'alice')]);
+    const { session } = await alice.stats();
+    await Promise.all([relay.stop(), alice.connected('websocket')]);
+    const { connection, session: now } = await alice.stats();
+    equal(now, session);
+    deepEqual({ moves: connection.moves, reconnects: connection.reconnects }, { moves: 1, reconnects: 0 });
+    await Promise.all([
+      alice.seesMoving({ name: 'bob' }, bob.colour),
+      bob.seesMoving({ name: 'alice' }, alice.colour),
+      alice.hears({ name: 'bob' }, bob.hertz),
+      bob.hears({ name: 'alice' }, alice.hertz),
+    ]);
+    const after = await Promise.all([concealed(alice, 'bob'), concealed(bob, 'alice')]);
+    const silences = after.map((samples, index) => samples - before[index]);
+    ok(Math.max(...silences) < LONGEST_SILENCE, `${silences} samples had to be made up`);
+  });
+
+  await step('leaving is seen at once', async () => {
     await alice.press('leave-button');
     await bob.tileIs({ name: 'alice' }, 'gone', 2_000);
   });

@@ -15,6 +15,9 @@ const UI_DIR = process.env.VIDEOCALL_UI_DIR ?? join(REPOSITORY, 'yew-ui/dist');
 /** Shared by the servers of one deployment; at least 32 bytes. */
 export const TOKEN_SECRET = 'only-for-tests-0123456789abcdef0123456789abcdef';
 
+/** Browsers that share two cores with a server make it late; that is not what these tests are about. */
+const PATIENT = ['--max-loop-delay-ms', '0'];
+
 /** Path of one of the product's programs. */
 export function program(name) {
   const folder = process.env.VIDEOCALL_BIN_DIR;
@@ -66,7 +69,7 @@ export async function videocallServer(stage, extra = []) {
   const [http, quic] = [await freePort(), await freePort()];
   const data = stage.folder('videocall-server');
   const args = ['--bind', `127.0.0.1:${http}`, '--webtransport-bind', `127.0.0.1:${quic}`];
-  args.push('--data-dir', data, '--ui-dir', uiDir(), ...extra);
+  args.push('--data-dir', data, '--ui-dir', uiDir(), ...PATIENT, ...extra);
   // localhost, not 127.0.0.1: the address that people open.
   const server = new Server(stage, `http://localhost:${http}`, () =>
     new Child(stage.logs, 'videocall-server', program('videocall-server'), args),
@@ -78,7 +81,7 @@ export async function videocallServer(stage, extra = []) {
 /** The WebSocket relay with REST interface and page. */
 export async function actixApi(stage, { databaseUrl, natsUrl }, extra = []) {
   const port = await freePort();
-  const args = ['--bind', `127.0.0.1:${port}`, '--ui-dir', uiDir(), ...extra];
+  const args = ['--bind', `127.0.0.1:${port}`, '--ui-dir', uiDir(), ...PATIENT, ...extra];
   // By environment: neither password nor secret belongs on a command line.
   const env = { DATABASE_URL: databaseUrl, NATS_URL: natsUrl, VIDEOCALL_TOKEN_SECRET: TOKEN_SECRET };
   return new Server(stage, `http://localhost:${port}`, () =>
@@ -90,7 +93,8 @@ export async function actixApi(stage, { databaseUrl, natsUrl }, extra = []) {
 export async function webtransportServer(stage, { natsUrl }, extra = []) {
   const [quic, health] = [await freePort(), await freePort()];
   const data = stage.folder('webtransport-server');
-  const args = ['--bind', `127.0.0.1:${quic}`, '--health-bind', `127.0.0.1:${health}`, '--data-dir', data, ...extra];
+  const args = ['--bind', `127.0.0.1:${quic}`, '--health-bind', `127.0.0.1:${health}`, '--data-dir', data];
+  args.push(...PATIENT, ...extra);
   const env = { NATS_URL: natsUrl, VIDEOCALL_TOKEN_SECRET: TOKEN_SECRET };
   return new Server(stage, `http://localhost:${health}`, () =>
     new Child(stage.logs, 'webtransport-server', program('webtransport-server'), args, { env }),
