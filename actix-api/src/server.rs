@@ -27,8 +27,11 @@ const KEEP_ALIVE: Duration = Duration::from_secs(60);
 /// How long a client may take for the head of its request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a client may take to take note of the end of its connection.
-const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a client may take to take note of the end of its connection. So long what it still sends is
+/// read and thrown away: closing on top of unread bytes would reset the connection, and the reason of the
+/// end could be lost with it (RFC 1122 §4.2.2.13). A browser waits as long before its page hears of the end,
+/// if the page has not taken the last message for it.
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long requests may go on once the relay has drained, seconds. WebSockets are closed by then.
 const SHUTDOWN_TIMEOUT_S: u64 = 3;

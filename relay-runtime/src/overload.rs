@@ -13,7 +13,8 @@
 //! | 3 | refused as busy | all but the smallest spatial layer |
 //! | 4 | refused as busy | all video |
 //!
-//! Sound is never left out, and whoever resumes a session is let in. Publishers are told which layers
+//! Late event loops never lead to the last stage: whoever makes a relay busy must not take everybody's
+//! picture. Sound is never left out, and whoever resumes a session is let in. Publishers are told which layers
 //! are wanted, so that what is left out is not sent either. Bits per second are not counted against a
 //! bucket that every packet would have to share: each thread counts by itself, and the sum is looked
 //! at a few times a second.
@@ -55,8 +56,11 @@ const REST: Duration = Duration::from_secs(5);
 /// The part of a limit below which there is room again.
 const RELIEF: f64 = 0.7;
 
-/// The highest stage.
+/// The highest stage: that of a relay which has no room for video in its memory or its network.
 const TOP: u8 = 1 + Pressure::MAX;
+
+/// The highest stage of a relay that is short of processor time.
+const TOP_OF_LOOP_DELAY: u8 = TOP - 1;
 
 /// What a relay as a whole may be burdened with; 0 stands for no limit.
 #[derive(Clone, Copy, Debug)]
@@ -135,7 +139,12 @@ impl Overload {
             let bps = rates.take(self.traffic.totals(), now);
             let loop_delay = self.loop_delay();
             let (load, limit) = self.load(loop_delay, bps);
-            self.set_stage(ladder.climb(load, now), limit);
+            let top = if limit == Limit::LoopDelay {
+                TOP_OF_LOOP_DELAY
+            } else {
+                TOP
+            };
+            self.set_stage(ladder.climb(load, top, now), limit);
             self.meters.show(Strain {
                 loop_delay_s: loop_delay.as_secs_f64(),
                 queued_bytes: self.queues.taken(),
@@ -348,7 +357,8 @@ impl Ladder {
         }
     }
 
-    fn climb(&mut self, load: f64, now: Instant) -> u8 {
+    /// The stage at this load, which leads to no stage above `top`.
+    fn climb(&mut self, load: f64, top: u8, now: Instant) -> u8 {
         let trend = match load {
             load if load > 1.0 => Trend::Above,
             load if load < RELIEF => Trend::Below,
@@ -359,7 +369,7 @@ impl Ladder {
         }
         let lasted = now.saturating_duration_since(self.since);
         let stage = match trend {
-            Trend::Above if lasted >= CLIMB => (self.stage + 1).min(TOP),
+            Trend::Above if lasted >= CLIMB && self.stage < top => self.stage + 1,
             Trend::Below if lasted >= REST => self.stage.saturating_sub(1),
             _ => self.stage,
         };
@@ -389,26 +399,27 @@ mod tests {
         let start = Instant::now();
         let mut ladder = Ladder::new(start);
         let mut now = start;
-        let mut stages = |load: f64, lasting: Duration| {
+        let mut stages = |load: f64, top: u8, lasting: Duration| {
             let end = now + lasting;
             let mut seen = vec![ladder.stage];
             while now < end {
                 now += LOOK;
-                let stage = ladder.climb(load, now);
+                let stage = ladder.climb(load, top, now);
                 if seen.last() != Some(&stage) {
                     seen.push(stage);
                 }
             }
             seen
         };
-        assert_eq!(stages(0.99, 10 * CLIMB), [0]);
-        assert_eq!(stages(1.5, CLIMB / 2), [0], "a burst is no overload");
-        assert_eq!(stages(0.5, LOOK), [0]);
-        assert_eq!(stages(1.5, 20 * CLIMB), [0, 1, 2, 3, 4]);
-        assert_eq!(stages(0.8, 10 * REST), [4], "no room yet");
-        assert_eq!(stages(0.6, REST + 2 * LOOK), [4, 3]);
-        assert_eq!(stages(1.1, CLIMB + 2 * LOOK), [3, 4]);
-        assert_eq!(stages(0.1, 10 * REST), [4, 3, 2, 1, 0]);
+        assert_eq!(stages(0.99, TOP, 10 * CLIMB), [0]);
+        assert_eq!(stages(1.5, TOP, CLIMB / 2), [0], "a burst is no overload");
+        assert_eq!(stages(0.5, TOP, LOOK), [0]);
+        assert_eq!(stages(1.5, TOP, 20 * CLIMB), [0, 1, 2, 3, 4]);
+        assert_eq!(stages(0.8, TOP, 10 * REST), [4], "no room yet");
+        assert_eq!(stages(0.6, TOP, REST + 2 * LOOK), [4, 3]);
+        assert_eq!(stages(1.1, TOP, CLIMB + 2 * LOOK), [3, 4]);
+        assert_eq!(stages(0.1, TOP, 10 * REST), [4, 3, 2, 1, 0]);
+        assert_eq!(stages(5.0, TOP_OF_LOOP_DELAY, 20 * CLIMB), [0, 1, 2, 3]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod support;
 
 use support::{Server, frame, hello, send, soon, token, track};
+use videocall_types::limits::HANDSHAKE_TIMEOUT;
 use videocall_types::{
     ClientMessage, CloseCode, Frame, ServerMessage, SessionId, TrackId, TrackKind, length_prefix,
 };
@@ -271,6 +272,44 @@ async fn a_full_relay_says_so() {
     })
     .await;
     server.member("bob").await;
+}
+
+#[tokio::test]
+async fn an_address_with_too_many_connections_is_refused_without_a_handshake() {
+    let server = Server::start_with(relay_runtime::RelaySettings {
+        max_connections_per_address: 3,
+        unlimited_networks: relay_runtime::Networks::default(),
+        ..Default::default()
+    })
+    .await;
+    let (alice, _) = server.member("alice").await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        held.push(
+            soon("an answer", server.connect_to("/wt"))
+                .await
+                .expect("a session"),
+        );
+    }
+    let began = std::time::Instant::now();
+    let refused = soon("an answer", server.connect_to("/wt"))
+        .await
+        .expect_err("refused");
+    assert!(format!("{refused:?}").contains("refused"), "{refused:?}");
+    assert!(
+        began.elapsed() < HANDSHAKE_TIMEOUT,
+        "it was left without an answer"
+    );
+    assert_eq!(server.relay.connections().count(), 3);
+    // Whoever is in goes on, and a place that is free is given again, if not at any pace.
+    drop(held);
+    soon("a place", async {
+        while server.connect_to("/wt").await.is_err() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    assert!(alice.connection.quic_connection().close_reason().is_none());
 }
 
 #[tokio::test]
