@@ -21,6 +21,6 @@ pub use collector::{Collector, Received};
 pub use metrics::{Family, Metrics, Sample};
 pub use process::{Process, free_port, program};
 pub use query::{Asked, Selector, check as check_query};
-pub use raw::{RawClient, RawEnd, camera, hello};
+pub use raw::{Crowd, RawClient, RawEnd, camera, hello};
 pub use servers::{ActixApi, Nats, Server, VideocallServer, WebTransportServer};
 pub use ticket::{endpoint, join, join_status};

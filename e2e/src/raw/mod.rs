@@ -1,7 +1,10 @@
 //! A client that sends whatever it is told to, right or wrong, over either carrier.
 
+mod crowd;
 mod websocket;
 mod webtransport;
+
+pub use crowd::Crowd;
 
 use std::time::Duration;
 
@@ -22,6 +25,9 @@ const TIMEOUT: Duration = Duration::from_secs(12);
 /// Packets that wait to be looked at. A reader that does not come stops reading from the network,
 /// as a slow receiver does.
 const QUEUE: usize = 4096;
+
+/// The length of a frame of a megabyte (RFC 9000 §16) and the first bytes of the frame.
+const HALF_A_FRAME: &[u8] = &[0x80, 0x10, 0x00, 0x00, 0x0a, 0x08];
 
 /// One connection to a relay.
 #[derive(Debug)]
@@ -61,7 +67,22 @@ impl RawClient {
     /// # Errors
     /// When nobody answers.
     pub async fn connect(endpoint: &RelayEndpoint) -> anyhow::Result<Self> {
-        let (sender, events) = mpsc::channel(QUEUE);
+        Self::connect_with_queue(endpoint, QUEUE).await
+    }
+
+    /// Opens a connection, joins, and takes nothing of what comes then: nothing is read from the network
+    /// any more.
+    ///
+    /// # Errors
+    /// When the relay refuses.
+    pub async fn join_and_sleep(endpoint: &RelayEndpoint, ticket: &JoinResponse) -> anyhow::Result<Self> {
+        let mut client = Self::connect_with_queue(endpoint, 1).await?;
+        client.enter(ticket).await?;
+        Ok(client)
+    }
+
+    async fn connect_with_queue(endpoint: &RelayEndpoint, queue: usize) -> anyhow::Result<Self> {
+        let (sender, events) = mpsc::channel(queue);
         let wire = match endpoint.transport {
             TransportKind::WebSocket => Wire::WebSocket(websocket::connect(endpoint, sender).await?),
             TransportKind::WebTransport => Wire::WebTransport(webtransport::connect(endpoint, sender).await?),
@@ -80,9 +101,18 @@ impl RawClient {
     /// When the relay refuses.
     pub async fn join(endpoint: &RelayEndpoint, ticket: &JoinResponse) -> anyhow::Result<(Self, Welcome)> {
         let mut client = Self::connect(endpoint).await?;
-        client.send(ClientMessage::Hello(Box::new(hello(ticket)))).await?;
-        match client.message().await? {
-            ServerMessage::Welcome(welcome) => Ok((client, *welcome)),
+        let welcome = client.enter(ticket).await?;
+        Ok((client, welcome))
+    }
+
+    /// Says Hello and waits until it is in.
+    ///
+    /// # Errors
+    /// When the relay refuses.
+    pub async fn enter(&mut self, ticket: &JoinResponse) -> anyhow::Result<Welcome> {
+        self.send(ClientMessage::Hello(Box::new(hello(ticket)))).await?;
+        match self.message().await? {
+            ServerMessage::Welcome(welcome) => Ok(*welcome),
             other => bail!("{other:?} instead of Welcome"),
         }
     }
@@ -148,6 +178,17 @@ impl RawClient {
         match &mut self.wire {
             Wire::WebSocket(_) => bail!("WebSocket messages are whole"),
             Wire::WebTransport(session) => session.write_control(&[0x80]).await,
+        }
+    }
+
+    /// Begins a frame on a channel of its own, and never ends it; the channel stays open.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub async fn write_half_a_frame(&mut self) -> anyhow::Result<()> {
+        match &mut self.wire {
+            Wire::WebSocket(socket) => socket.send_unfinished(HALF_A_FRAME).await,
+            Wire::WebTransport(session) => session.write_on_new_stream(HALF_A_FRAME).await,
         }
     }
 

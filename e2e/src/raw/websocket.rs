@@ -7,6 +7,8 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use videocall_types::CloseCode;
 use videocall_types::api::RelayEndpoint;
@@ -36,6 +38,12 @@ pub(super) async fn connect(endpoint: &RelayEndpoint, events: mpsc::Sender<Event
 impl Sender {
     pub(super) async fn send(&mut self, packet: Bytes) -> anyhow::Result<()> {
         Ok(self.sink.send(Message::Binary(packet)).await?)
+    }
+
+    /// The first fragment of a message (RFC 6455 §5.4).
+    pub(super) async fn send_unfinished(&mut self, bytes: &'static [u8]) -> anyhow::Result<()> {
+        let fragment = Frame::message(bytes, OpCode::Data(Data::Binary), false);
+        Ok(self.sink.send(Message::Frame(fragment)).await?)
     }
 }
 

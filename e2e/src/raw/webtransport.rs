@@ -22,6 +22,8 @@ pub(super) struct Sender {
     connection: Connection,
     control: SendStream,
     video: Option<SendStream>,
+    /// Streams on which nothing follows.
+    unfinished: Vec<SendStream>,
     // Ends all its connections when it is dropped.
     _endpoint: Endpoint<Client>,
 }
@@ -34,16 +36,20 @@ impl fmt::Debug for Sender {
 
 /// A client's end for these certificates.
 fn client_endpoint(relay: &RelayEndpoint) -> anyhow::Result<Endpoint<Client>> {
+    Ok(Endpoint::client(client_config(relay)?)?)
+}
+
+/// What such an end trusts.
+pub(super) fn client_config(relay: &RelayEndpoint) -> anyhow::Result<ClientConfig> {
     let hashes = relay
         .certificate_hashes
         .iter()
         .map(|hash| digest(hash))
         .collect::<Result<Vec<_>, _>>()?;
-    let config = ClientConfig::builder()
+    Ok(ClientConfig::builder()
         .with_bind_default()
         .with_server_certificate_hashes(hashes)
-        .build();
-    Ok(Endpoint::client(config)?)
+        .build())
 }
 
 fn digest(hash: &str) -> anyhow::Result<Sha256Digest> {
@@ -63,6 +69,7 @@ pub(super) async fn connect(relay: &RelayEndpoint, events: mpsc::Sender<Event>) 
         connection,
         control,
         video: None,
+        unfinished: Vec::new(),
         _endpoint: endpoint,
     })
 }
@@ -83,6 +90,13 @@ impl Sender {
         };
         write_packet(&mut stream, packet).await?;
         self.video = Some(stream);
+        Ok(())
+    }
+
+    pub(super) async fn write_on_new_stream(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        let mut stream = self.connection.open_uni().await?.await?;
+        stream.write_all(bytes).await?;
+        self.unfinished.push(stream);
         Ok(())
     }
 
