@@ -8,8 +8,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::{Context as _, ensure};
 use e2e::{
-    ActixApi, Caller, Family, Metrics, Nats, RawClient, VideocallServer, WebTransportServer, check_query,
-    join,
+    ActixApi, Caller, Family, Metrics, Nats, RawClient, Server, VideocallServer, WebTransportServer,
+    check_query, join,
 };
 use serde::Deserialize;
 use videocall_client::TransportPreference;
@@ -22,6 +22,9 @@ const NEVER_BUSY: [(&str, &str); 1] = [("max-loop-delay-ms", "0")];
 
 /// Longer than a busy machine takes to count something.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Between two readings.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Between this line and the end of the page is the list.
 const LIST: &str = "## All metrics\n\n";
@@ -224,16 +227,11 @@ async fn what_clients_report_is_shown() {
             first_picture_ms: 0,
         };
         dan.send(ClientMessage::Report(report)).await.expect("sent");
-        let metrics = async {
-            loop {
-                let metrics = Metrics::of(&server).await.expect("metrics");
-                let transport = [("transport", transport.as_str())];
-                if metrics.sum("videocall_client_join_seconds_count", &transport) > 0.0 {
-                    return metrics;
-                }
-            }
-        };
-        let metrics = tokio::time::timeout(PATIENCE, metrics).await.expect("counted");
+        let metrics = until(&server, |metrics| {
+            let transport = [("transport", transport.as_str())];
+            metrics.sum("videocall_client_join_seconds_count", &transport) > 0.0
+        });
+        let metrics = metrics.await;
         let of = |name, labels: &[(&str, &str)]| {
             metrics.sum(name, &[&[("transport", transport.as_str())], labels].concat())
         };
@@ -243,6 +241,39 @@ async fn what_clients_report_is_shown() {
         // What a client does not know is not a time.
         assert_eq!(of("videocall_client_first_picture_seconds_count", &[]), 0.0);
     }
+}
+
+/// Reads until something has been counted.
+async fn until(server: &Server, condition: impl Fn(&Metrics) -> bool) -> Metrics {
+    let counted = async {
+        loop {
+            let metrics = Metrics::of(server).await.expect("metrics");
+            if condition(&metrics) {
+                return metrics;
+            }
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, counted).await.expect("counted")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nats_is_seen_to_come_and_go_and_come_back() {
+    let mut nats = Nats::start().await.expect("NATS starts");
+    let server = ActixApi::start(&nats).await.expect("the server starts");
+    let reachable = |metrics: &Metrics| metrics.sum("videocall_bus_reachable", &[]) == 1.0;
+    let reconnects = |metrics: &Metrics| metrics.sum("videocall_bus_reconnects_total", &[]);
+    let first = until(&server, |metrics| {
+        reachable(metrics) && metrics.sum("videocall_bus_lag_seconds_count", &[]) > 0.0
+    });
+    let first = first.await;
+    assert_eq!(reconnects(&first), 0.0, "the first connection is none made again");
+    assert_eq!(first.sum("videocall_bus_configured", &[]), 1.0);
+    nats.kill();
+    until(&server, |metrics| !reachable(metrics)).await;
+    nats.restart().await.expect("NATS starts again");
+    let back = until(&server, |metrics| reachable(metrics) && reconnects(metrics) > 0.0).await;
+    assert_eq!(reconnects(&back), 1.0);
 }
 
 /// Connects with a token that is not good.
