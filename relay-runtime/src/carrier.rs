@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use videocall_types::api::TransportKind;
 use videocall_types::{CloseCode, Closing};
@@ -26,8 +27,8 @@ pub trait Carrier {
 
     /// Writes what `egress` yields until it ends. Nothing may be buffered without bound: what the
     /// network has not taken has to stay in `egress`, where it can still be dropped in good order.
-    /// The future may be dropped at any await point.
-    fn write(&self, egress: &Egress) -> impl Future<Output = Disconnect>;
+    /// The future may be dropped at any await point; nothing may be taken from `egress` after that.
+    fn write(&self, egress: &Arc<Egress>) -> impl Future<Output = Disconnect>;
 
     /// Ends the connection with this code. What was written before is flushed as far as that takes
     /// no longer than a second or two. Called once, last.

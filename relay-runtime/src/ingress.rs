@@ -15,7 +15,7 @@ use videocall_types::{
     ClientMessage, CloseCode, Closing, FrameHeader, Hello, MediaClass, StreamError, Timestamp, is_frame,
 };
 
-use crate::admission::Place;
+use crate::admission::{Place, later};
 use crate::meters::{CarrierMeters, Limit};
 use crate::rate::ControlRate;
 use crate::room::Room;
@@ -29,7 +29,7 @@ pub struct Ingress {
     transport: TransportKind,
     peer: IpAddr,
     meters: Arc<CarrierMeters>,
-    egress: Egress,
+    egress: Arc<Egress>,
     accepted_at: Timestamp,
     /// Microseconds on the relay's clock.
     heard_at: AtomicU64,
@@ -65,7 +65,11 @@ impl Ingress {
         let meters = relay.meters().carrier(transport);
         let per_second = relay.limits().max_control_per_second;
         Self {
-            egress: Egress::new(*relay.clock(), meters.clone(), relay.overload().traffic().clone()),
+            egress: Arc::new(Egress::new(
+                *relay.clock(),
+                meters.clone(),
+                relay.overload().traffic().clone(),
+            )),
             control_rate: Mutex::new(ControlRate::new(per_second, now)),
             accepted_at: now,
             heard_at: AtomicU64::new(now.as_micros()),
@@ -172,7 +176,7 @@ impl Ingress {
         self.peer
     }
 
-    pub(crate) fn egress(&self) -> &Egress {
+    pub(crate) fn egress(&self) -> &Arc<Egress> {
         &self.egress
     }
 
@@ -198,7 +202,7 @@ impl Ingress {
 
     fn enter(&self, hello: Hello, now: Timestamp) -> Result<(), Closing> {
         if let Some(code) = self.refusal {
-            return Err(Closing::new(code));
+            return Err(later(code));
         }
         let mut entry = Entry::begin(&hello.token, self.transport, self.accepted_at, now);
         let seat = match self.relay.admit(hello, self.transport, now) {

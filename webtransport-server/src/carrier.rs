@@ -4,6 +4,7 @@
 //! streams, audio in datagrams. Everything is read in the task of the session.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -179,7 +180,7 @@ impl Carrier for WebTransportCarrier {
         }
     }
 
-    async fn write(&self, egress: &Egress) -> Disconnect {
+    async fn write(&self, egress: &Arc<Egress>) -> Disconnect {
         let mut control = self.control.lock().await;
         match control.as_mut() {
             Some(control) => writer::write(&self.connection, control, egress).await,

@@ -4,11 +4,13 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use actix_web::web::Payload;
 use bytes::Bytes;
-use futures::{FutureExt, Stream};
+use futures::Stream;
 use relay_runtime::{Carrier, ClassSet, Disconnect, Egress, Ingress};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use videocall_types::api::TransportKind;
@@ -16,7 +18,7 @@ use videocall_types::limits::{LIVENESS, MAX_CONTROL_BYTES, MAX_FRAME_BYTES};
 use videocall_types::{CloseCode, Closing};
 
 use super::decoder::{DecodeError, Decoder, Event, SizeLimits};
-use super::pipe::{Batch, Pipe};
+use super::pipe::{Pipe, PipeClosed};
 
 /// How often the server asks for a sign of life. A browser answers even while it holds back the timers
 /// of a page in the background; two answers may be late before the peer counts as dead.
@@ -133,31 +135,18 @@ impl Carrier for WebSocketCarrier {
         }
     }
 
-    async fn write(&self, egress: &Egress) -> Disconnect {
-        let mut sent = Vec::new();
-        loop {
-            if self.pipe.ready().await.is_err() {
-                return Disconnect::Lost("the connection closed".into());
-            }
-            egress.handed_over(sent.drain(..));
-            let Some(first) = egress.next(ClassSet::ALL).await else {
-                return Disconnect::Finished;
-            };
-            let mut batch = Batch::default();
-            sent.push((first.class, first.queued_at));
-            batch.push(first.packet);
-            // What else is there already goes along, so that a burst costs one wake-up of the socket.
-            let mut more = true;
-            while more && !batch.is_full() {
-                match egress.next(ClassSet::ALL).now_or_never() {
-                    Some(Some(outgoing)) => {
-                        sent.push((outgoing.class, outgoing.queued_at));
-                        batch.push(outgoing.packet);
-                    }
-                    Some(None) | None => more = false,
-                }
-            }
-            self.pipe.send(batch);
+    async fn write(&self, egress: &Arc<Egress>) -> Disconnect {
+        let egress = egress.clone();
+        let packets = move |cx: &mut Context<'_>| {
+            let next = ready!(egress.poll_next(ClassSet::ALL, cx));
+            Poll::Ready(next.map(|outgoing| {
+                egress.handed_over([(outgoing.class, outgoing.queued_at)]);
+                outgoing.packet
+            }))
+        };
+        match self.pipe.drain(packets).await {
+            Ok(()) => Disconnect::Finished,
+            Err(PipeClosed) => Disconnect::Lost("the connection closed".into()),
         }
     }
 

@@ -1,14 +1,14 @@
-//! The way from the session's writer to the socket, without a queue of its own.
+//! The way from the session's packets to the socket, without a queue of its own.
 //!
-//! The writer hands over one small batch, and only once the socket has taken the one before: what the
-//! socket has not taken stays in the relay's bounded outbox, where it can still be dropped by
-//! importance. In flight are the batch, the HTTP dispatcher's write buffer and the socket's.
-//! Answers to pings, our own pings and the close frame overtake batches; there is one slot for each.
+//! The connection's task takes packets from their source, the relay's bounded outbox, when the socket
+//! has room for them and not before: what the socket has not taken can still be dropped by importance.
+//! In flight are the HTTP dispatcher's write buffer and the socket's. That task is also the one that is
+//! woken by a new packet, so that nothing has to pass from one task to another. Answers to pings, our own
+//! pings and the close frame overtake packets; there is one slot for each.
 //!
 //! Both ends live on one thread: the worker that accepted the connection.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -19,39 +19,20 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::opcode;
 
-/// What a batch may hold before the writer stops adding to it: the HTTP dispatcher's write buffer,
-/// beyond which it takes no more either. One packet may exceed it.
-pub(super) const BATCH_BYTES: usize = 32 * 1024;
-
 /// The longest head of a frame from a server: two bytes and eight of length.
 const MAX_HEAD_BYTES: usize = 10;
 
-/// Packets on their way into the pipe, each preceded by the head of its frame.
-#[derive(Default)]
-pub(super) struct Batch {
-    pieces: VecDeque<Bytes>,
-    bytes: usize,
-}
+/// Heads are cut from blocks of this many bytes, some hundred from each.
+const HEAD_BLOCK: usize = 1024;
 
-impl Batch {
-    /// Adds a packet as one binary message. Its bytes are not copied.
-    pub(super) fn push(&mut self, packet: Bytes) {
-        self.bytes += packet.len();
-        self.pieces.push_back(frame_head(opcode::BINARY, packet.len()));
-        self.pieces.push_back(packet);
-    }
-
-    /// Whether another packet would be more than the socket takes at once.
-    pub(super) fn is_full(&self) -> bool {
-        self.bytes >= BATCH_BYTES
-    }
-}
+/// Yields packets until there will be no more. It is asked by the connection's task.
+type Source = Box<dyn FnMut(&mut Context<'_>) -> Poll<Option<Bytes>>>;
 
 /// The connection was gone before everything was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PipeClosed;
 
-/// The writer's end.
+/// The session's end.
 pub(super) struct Pipe(Rc<RefCell<State>>);
 
 /// The socket's end: the body of the response that upgraded the connection.
@@ -59,18 +40,19 @@ pub(super) struct PipeBody(Rc<RefCell<State>>);
 
 #[derive(Default)]
 struct State {
-    batch: VecDeque<Bytes>,
+    source: Option<Source>,
+    /// What follows the head that has just left.
+    payload: Option<Bytes>,
+    heads: BytesMut,
     /// Only the newest ping has to be answered (RFC 6455 §5.5.3).
     pong: Option<Bytes>,
     ping: Option<Bytes>,
     close: Option<Bytes>,
-    /// The socket has taken everything and asks for more.
-    wanted: bool,
     /// Nothing follows what is there.
     ended: bool,
     /// The socket's end has handed out its last byte, or is gone.
     finished: bool,
-    writer: Option<Waker>,
+    session: Option<Waker>,
     body: Option<Waker>,
 }
 
@@ -81,32 +63,33 @@ pub(super) fn pipe() -> (Pipe, PipeBody) {
 }
 
 impl Pipe {
-    /// Waits until the socket has taken what it was given.
-    pub(super) async fn ready(&self) -> Result<(), PipeClosed> {
+    /// Lets the socket take packets from a source, each as one binary message, until the source has
+    /// ended or this is dropped. Their bytes are not copied.
+    ///
+    /// # Errors
+    /// When the connection has ended before.
+    pub(super) async fn drain(
+        &self,
+        source: impl FnMut(&mut Context<'_>) -> Poll<Option<Bytes>> + 'static,
+    ) -> Result<(), PipeClosed> {
+        let _feeding = Feeding(self);
+        {
+            let mut state = self.0.borrow_mut();
+            state.source = Some(Box::new(source));
+            state.wake_body();
+        }
         poll_fn(|cx| {
             let mut state = self.0.borrow_mut();
             if state.finished || state.ended {
                 return Poll::Ready(Err(PipeClosed));
             }
-            if state.wanted {
+            if state.source.is_none() {
                 return Poll::Ready(Ok(()));
             }
-            state.writer = Some(cx.waker().clone());
+            state.session = Some(cx.waker().clone());
             Poll::Pending
         })
         .await
-    }
-
-    /// Hands a batch over. To be called after [`Pipe::ready`].
-    pub(super) fn send(&self, batch: Batch) {
-        let mut state = self.0.borrow_mut();
-        debug_assert!(
-            state.batch.is_empty(),
-            "a batch was sent before the last one was taken"
-        );
-        state.batch = batch.pieces;
-        state.wanted = false;
-        state.wake_body();
     }
 
     /// Answers a ping; replaces an answer that has not left yet.
@@ -133,7 +116,7 @@ impl Pipe {
         state.ended = true;
         state.close = close_code.map(|code| whole_frame(opcode::CLOSE, &code.to_be_bytes()));
         state.wake_body();
-        state.wake_writer();
+        state.wake_session();
     }
 
     /// Waits until the socket's end has taken everything or is gone.
@@ -143,7 +126,7 @@ impl Pipe {
             if state.finished {
                 return Poll::Ready(());
             }
-            state.writer = Some(cx.waker().clone());
+            state.session = Some(cx.waker().clone());
             Poll::Pending
         })
         .await;
@@ -156,6 +139,15 @@ impl Drop for Pipe {
     }
 }
 
+/// While it lives, the socket may take from the source.
+struct Feeding<'a>(&'a Pipe);
+
+impl Drop for Feeding<'_> {
+    fn drop(&mut self) {
+        self.0.0.borrow_mut().source = None;
+    }
+}
+
 impl State {
     fn wake_body(&mut self) {
         if let Some(waker) = self.body.take() {
@@ -163,19 +155,44 @@ impl State {
         }
     }
 
-    fn wake_writer(&mut self) {
-        if let Some(waker) = self.writer.take() {
+    fn wake_session(&mut self) {
+        if let Some(waker) = self.session.take() {
             waker.wake();
         }
     }
 
-    /// What leaves next. Frames are not interleaved: a batch has a head before each packet.
-    fn next_piece(&mut self) -> Option<Bytes> {
-        self.batch
-            .pop_front()
-            .or_else(|| self.pong.take())
-            .or_else(|| self.ping.take())
-            .or_else(|| self.close.take())
+    /// What leaves next. A packet follows its head at once.
+    fn next_piece(&mut self, cx: &mut Context<'_>) -> Option<Bytes> {
+        if let Some(payload) = self.payload.take() {
+            return Some(payload);
+        }
+        if let Some(control) = self.pong.take().or_else(|| self.ping.take()) {
+            return Some(control);
+        }
+        if self.ended {
+            return self.close.take();
+        }
+        match self.source.as_mut()?(cx) {
+            Poll::Ready(Some(packet)) => {
+                let head = self.head(packet.len());
+                self.payload = Some(packet);
+                Some(head)
+            }
+            Poll::Ready(None) => {
+                self.source = None;
+                self.wake_session();
+                None
+            }
+            Poll::Pending => None,
+        }
+    }
+
+    fn head(&mut self, length: usize) -> Bytes {
+        if self.heads.capacity() < MAX_HEAD_BYTES {
+            self.heads = BytesMut::with_capacity(HEAD_BLOCK);
+        }
+        put_frame_head(&mut self.heads, opcode::BINARY, length);
+        self.heads.split().freeze()
     }
 }
 
@@ -188,18 +205,20 @@ impl MessageBody for PipeBody {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
         let mut state = self.0.borrow_mut();
-        if let Some(piece) = state.next_piece() {
+        if let Some(piece) = state.next_piece(cx) {
             return Poll::Ready(Some(Ok(piece)));
         }
         if state.ended {
             state.finished = true;
-            state.wake_writer();
+            state.wake_session();
             return Poll::Ready(None);
         }
-        state.body = Some(cx.waker().clone());
-        if !state.wanted {
-            state.wanted = true;
-            state.wake_writer();
+        if !state
+            .body
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(cx.waker()))
+        {
+            state.body = Some(cx.waker().clone());
         }
         Poll::Pending
     }
@@ -209,13 +228,12 @@ impl Drop for PipeBody {
     fn drop(&mut self) {
         let mut state = self.0.borrow_mut();
         state.finished = true;
-        state.wake_writer();
+        state.wake_session();
     }
 }
 
 /// RFC 6455 §5.2, as a server writes it: final, not masked.
-fn frame_head(opcode: u8, length: usize) -> Bytes {
-    let mut head = BytesMut::with_capacity(MAX_HEAD_BYTES);
+fn put_frame_head(head: &mut BytesMut, opcode: u8, length: usize) {
     head.put_u8(0x80 | opcode);
     match length {
         0..=125 => head.put_u8(length as u8),
@@ -228,16 +246,23 @@ fn frame_head(opcode: u8, length: usize) -> Bytes {
             head.put_u64(length as u64);
         }
     }
-    head.freeze()
 }
 
 fn whole_frame(opcode: u8, payload: &[u8]) -> Bytes {
-    let head = frame_head(opcode, payload.len());
-    [&head[..], payload].concat().into()
+    let mut frame = BytesMut::with_capacity(MAX_HEAD_BYTES + payload.len());
+    put_frame_head(&mut frame, opcode, payload.len());
+    frame.put_slice(payload);
+    frame.freeze()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
     use actix_http::ws::{Codec, Frame};
     use futures::FutureExt;
     use tokio_util::codec::Decoder;
@@ -267,57 +292,106 @@ mod tests {
         frames
     }
 
-    #[test]
-    fn a_batch_is_asked_for_only_when_the_last_one_is_taken() {
-        let (pipe, mut body) = pipe();
-        assert_eq!(pipe.ready().now_or_never(), None, "nobody has asked yet");
-        take(&mut body);
-        assert_eq!(pipe.ready().now_or_never(), Some(Ok(())));
-        let packets: Vec<Bytes> = [3, 126, 70_000].map(|length| vec![7; length].into()).into();
-        let mut batch = Batch::default();
-        for packet in &packets {
-            batch.push(packet.clone());
+    /// Packets that are there, and whether others may come.
+    fn source(
+        packets: &Rc<RefCell<VecDeque<Bytes>>>,
+        goes_on: bool,
+    ) -> impl FnMut(&mut Context<'_>) -> Poll<Option<Bytes>> + 'static {
+        let packets = packets.clone();
+        move |_: &mut Context<'_>| match packets.borrow_mut().pop_front() {
+            None if goes_on => Poll::Pending,
+            next => Poll::Ready(next),
         }
-        assert!(batch.is_full());
-        pipe.send(batch);
-        assert_eq!(pipe.ready().now_or_never(), None);
-        let taken = frames(take(&mut body).0);
-        assert_eq!(taken, packets.into_iter().map(Frame::Binary).collect::<Vec<_>>());
-        assert_eq!(pipe.ready().now_or_never(), Some(Ok(())));
+    }
+
+    fn waiting(lengths: &[usize]) -> Rc<RefCell<VecDeque<Bytes>>> {
+        let packets = lengths.iter().map(|&length| vec![7; length].into());
+        Rc::new(RefCell::new(packets.collect()))
     }
 
     #[test]
-    fn control_frames_have_one_slot_each_and_do_not_split_a_batch() {
+    fn packets_leave_when_the_socket_asks_and_stay_where_they_are_before() {
         let (pipe, mut body) = pipe();
-        take(&mut body);
-        let mut batch = Batch::default();
-        batch.push(Bytes::from_static(b"packet"));
-        pipe.send(batch);
+        let packets = waiting(&[3, 126, 70_000]);
+        let expected: Vec<Frame> = packets.borrow().iter().cloned().map(Frame::Binary).collect();
+        let mut draining = pin!(pipe.drain(source(&packets, false)));
+        assert_eq!(draining.as_mut().now_or_never(), None);
+        assert_eq!(packets.borrow().len(), 3, "nobody has asked yet");
+        assert_eq!(frames(take(&mut body).0), expected);
+        assert_eq!(draining.now_or_never(), Some(Ok(())));
+    }
+
+    #[test]
+    fn a_new_source_and_a_control_frame_wake_the_socket() {
+        let (pipe, mut body) = pipe();
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(wakes.clone());
+        let mut cx = Context::from_waker(&waker);
+        assert!(Pin::new(&mut body).poll_next(&mut cx).is_pending());
+        let packets = waiting(&[]);
+        let mut draining = pin!(pipe.drain(source(&packets, true)));
+        assert_eq!(draining.as_mut().now_or_never(), None);
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+        assert!(Pin::new(&mut body).poll_next(&mut cx).is_pending());
+        pipe.ping();
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 2);
+    }
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn control_frames_have_one_slot_each_and_do_not_split_a_packet() {
+        let (pipe, mut body) = pipe();
+        let packets = waiting(&[6]);
+        let mut draining = pin!(pipe.drain(source(&packets, true)));
+        assert_eq!(draining.as_mut().now_or_never(), None);
+        let mut cx = Context::from_waker(Waker::noop());
+        let Poll::Ready(Some(Ok(head))) = Pin::new(&mut body).poll_next(&mut cx) else {
+            panic!("a packet waits");
+        };
         for count in 0..100_u8 {
             pipe.pong(&vec![count].into());
             pipe.ping();
         }
         pipe.end(Some(4001));
         pipe.end(Some(4002));
-        let (bytes, ended) = take(&mut body);
+        let (rest, ended) = take(&mut body);
         assert!(ended);
         let expected = [
-            Frame::Binary(Bytes::from_static(b"packet")),
+            Frame::Binary(Bytes::from_static(&[7; 6])),
             Frame::Pong(Bytes::from_static(&[99])),
             Frame::Ping(Bytes::new()),
             Frame::Close(Some(actix_http::ws::CloseCode::Other(4001).into())),
         ];
-        assert_eq!(frames(bytes), expected);
+        assert_eq!(frames([&head[..], &rest].concat()), expected);
+        assert_eq!(draining.now_or_never(), Some(Err(PipeClosed)));
         assert_eq!(pipe.finished().now_or_never(), Some(()));
     }
 
     #[test]
+    fn a_session_that_stops_draining_takes_its_source_back() {
+        let (pipe, mut body) = pipe();
+        let packets = waiting(&[1]);
+        assert_eq!(pipe.drain(source(&packets, true)).now_or_never(), None);
+        assert_eq!(take(&mut body), (Vec::new(), false));
+        assert_eq!(packets.borrow().len(), 1);
+    }
+
+    #[test]
     fn either_end_notices_that_the_other_is_gone() {
-        let (writer, body) = pipe();
+        let (session, body) = pipe();
         drop(body);
-        assert_eq!(writer.ready().now_or_never(), Some(Err(PipeClosed)));
-        let (writer, mut body) = pipe();
-        drop(writer);
+        let draining = session.drain(source(&waiting(&[]), true));
+        assert_eq!(draining.now_or_never(), Some(Err(PipeClosed)));
+        let (session, mut body) = pipe();
+        drop(session);
         assert_eq!(take(&mut body), (Vec::new(), true));
     }
 }

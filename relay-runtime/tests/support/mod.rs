@@ -194,7 +194,7 @@ impl Carrier for Pipe {
         Disconnect::Lost("the client was dropped".into())
     }
 
-    async fn write(&self, egress: &Egress) -> Disconnect {
+    async fn write(&self, egress: &Arc<Egress>) -> Disconnect {
         while let Some(outgoing) = egress.next(ClassSet::ALL).await {
             if self.outgoing.send(outgoing.packet).await.is_err() {
                 return Disconnect::Lost("the client was dropped".into());
