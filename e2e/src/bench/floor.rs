@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use videocall_load::{Clock, Due, Load, Source, Timetable};
 use videocall_types::{SessionId, StreamDecoder, length_prefix};
 use wtransport::endpoint::IncomingSession;
-use wtransport::{Connection, Endpoint, Identity, SendStream, ServerConfig};
+use wtransport::{Connection, Endpoint, Identity, RecvStream, SendStream, ServerConfig};
 
 /// Between two signs of life while sockets are opened and nothing is sent.
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
@@ -35,7 +35,13 @@ type Name = (usize, usize);
 enum Target {
     /// Publishers of a meeting take turns.
     WebSocket(Arc<Mutex<TcpStream>>),
-    WebTransport(Connection),
+    WebTransport(Arc<Session>),
+}
+
+struct Session {
+    connection: Connection,
+    /// Its end would be that of the session.
+    _control: (SendStream, RecvStream),
 }
 
 /// Waits until everybody who receives has come to one of the two sockets, then writes until it is
@@ -124,13 +130,17 @@ async fn accept_webtransport(
 
 async fn greet_webtransport(session: IncomingSession) -> Arrival {
     let connection = session.await?.accept().await?;
-    let (_, mut control) = connection.accept_bi().await?;
+    let mut control = connection.accept_bi().await?;
     let mut decoder = StreamDecoder::new(NAME_BYTES);
     loop {
         if let Some(name) = decoder.next_packet()? {
-            return Ok((parse(&name)?, Target::WebTransport(connection)));
+            let session = Session {
+                connection,
+                _control: control,
+            };
+            return Ok((parse(&name)?, Target::WebTransport(Arc::new(session))));
         }
-        let chunk = control.quic_stream_mut().read_chunk(NAME_BYTES, true).await?;
+        let chunk = control.1.quic_stream_mut().read_chunk(NAME_BYTES, true).await?;
         decoder.push(&chunk.context("a session without a word")?.bytes);
     }
 }
@@ -216,7 +226,8 @@ impl Target {
     async fn watch(&self) -> anyhow::Result<Watching> {
         Ok(match self {
             Self::WebSocket(stream) => Watching::WebSocket(stream.clone()),
-            Self::WebTransport(connection) => {
+            Self::WebTransport(session) => {
+                let connection = &session.connection;
                 ensure!(
                     connection.session_id().into_u64() == 0,
                     "the first session of a connection is 0"
@@ -229,8 +240,11 @@ impl Target {
     async fn hear(&self, message: &Bytes, datagram: &Bytes) -> anyhow::Result<()> {
         match self {
             Self::WebSocket(stream) => stream.lock().await.write_all(message).await?,
-            Self::WebTransport(connection) => {
-                connection.quic_connection().send_datagram(datagram.clone())?;
+            Self::WebTransport(session) => {
+                session
+                    .connection
+                    .quic_connection()
+                    .send_datagram(datagram.clone())?;
             }
         }
         Ok(())

@@ -23,7 +23,7 @@ use crate::framing::{Cutter, Framing};
 use crate::session::Inbox;
 
 /// Connections that share one socket: few enough that its buffer is not what is measured.
-const CONNECTIONS_PER_SOCKET: usize = 8;
+const CONNECTIONS_PER_SOCKET: usize = 50;
 
 /// What the kernel is asked to hold for a socket.
 const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
