@@ -82,6 +82,14 @@ enum LoadClass {
 }
 
 impl RelayLoad {
+    fn of(relay: &Relay) -> Self {
+        Self {
+            sessions: relay.session_count(),
+            max_sessions: relay.max_sessions(),
+            busy: relay.overload().is_busy(),
+        }
+    }
+
     fn class(self) -> LoadClass {
         if self.busy || self.sessions >= self.max_sessions {
             LoadClass::Full
@@ -117,17 +125,11 @@ impl RelayDirectory {
         state.own.push(endpoint);
     }
 
-    /// Makes known whether this relay takes no sessions for the moment, whatever their number.
-    pub fn set_busy(&self, busy: bool) {
-        self.state.lock().load.busy = busy;
-    }
-
-    /// Makes known how many sessions there are; `true` when that, or what was said since, is worth
-    /// telling others at once.
-    fn note_sessions(&self, sessions: usize, max_sessions: usize) -> bool {
+    /// Makes known how much this relay has to do; `true` when that, or what was said since, is worth telling
+    /// others at once.
+    fn note_load(&self, load: RelayLoad) -> bool {
         let mut state = self.state.lock();
-        state.load.sessions = sessions;
-        state.load.max_sessions = max_sessions;
+        state.load = load;
         let class = state.load.class();
         state.announced != Some((class, state.withdrawn))
     }
@@ -250,7 +252,7 @@ pub(crate) async fn keep(relay: Arc<Relay>) {
                 announce(directory, &*bus);
                 directory.forget_silent(relay.clock().now());
             }
-            _ = looks.tick() => if directory.note_sessions(relay.session_count(), relay.max_sessions()) {
+            _ = looks.tick() => if directory.note_load(RelayLoad::of(&relay)) {
                 announce(directory, &*bus);
             },
         }
@@ -310,9 +312,9 @@ mod tests {
         api.forget_silent(now + RELAY_LIVENESS);
         assert_eq!(urls(&api), ["/ws"]);
         api.hear(&told(&relay), now);
-        assert!(!relay.note_sessions(0, 10));
+        assert!(!relay.note_load(load(0)));
         relay.withdraw();
-        assert!(relay.note_sessions(0, 10), "that is worth telling at once");
+        assert!(relay.note_load(load(0)), "that is worth telling at once");
         api.hear(&told(&relay), now);
         assert_eq!(urls(&api), ["/ws"]);
         assert!(urls(&relay).is_empty());
@@ -333,6 +335,14 @@ mod tests {
             let url = format!("https://{name}:1/wt");
             directory(name, &[(TransportKind::WebTransport, &url)])
         })
+    }
+
+    fn load(sessions: usize) -> RelayLoad {
+        RelayLoad {
+            sessions,
+            max_sessions: 100,
+            busy: false,
+        }
     }
 
     fn gossip(relays: &[RelayDirectory]) {
@@ -363,12 +373,15 @@ mod tests {
             relays.iter().find(offers).expect("one of them")
         };
         let (first, second) = (of(&order[0]), of(&order[1]));
-        first.note_sessions(69, 100);
+        assert!(!first.note_load(load(69)));
         expect([&order[0], &order[1], &order[2]]);
-        assert!(first.note_sessions(70, 100));
+        assert!(first.note_load(load(70)));
         expect([&order[1], &order[2], &order[0]]);
-        second.set_busy(true);
-        assert!(second.note_sessions(0, 100));
+        let busy = RelayLoad {
+            busy: true,
+            ..load(0)
+        };
+        assert!(second.note_load(busy));
         expect([&order[2], &order[0], &order[1]]);
     }
 

@@ -14,10 +14,10 @@ use relay_core::BusMessage;
 use relay_runtime::bus::{MemoryHub, NatsBus, Published};
 use relay_runtime::{Bus, Relay};
 use support::nats::{NatsServer, connect};
-use support::{Client, TestRelay, loud_voice, soon, start, voice};
+use support::{Client, TestRelay, hello, loud_voice, soon, start, voice};
 use tokio::sync::watch;
 use videocall_types::api::{RelayEndpoint, TransportKind};
-use videocall_types::{ServerMessage, SessionId, Welcome, is_frame};
+use videocall_types::{ClientMessage, CloseCode, ServerMessage, SessionId, Welcome, is_frame};
 
 #[tokio::test]
 async fn relays_on_one_hub_hold_one_meeting() {
@@ -90,14 +90,8 @@ async fn a_meeting_spans_relays_over_nats_and_survives_its_death() {
 
     nats.restart();
     assert!(soon("news", alice.0.others_reachable()).await);
-    soon("bob's return", async {
-        while alice.0.joined().await != bob.1.session {}
-    })
-    .await;
-    soon("carol's arrival", async {
-        while bob.0.joined().await != carol_is.session {}
-    })
-    .await;
+    soon("bob's return", alice.0.sees(bob.1.session)).await;
+    soon("carol's arrival", bob.0.sees(carol_is.session)).await;
     speak_across(&mut alice, &mut bob).await;
 }
 
@@ -115,6 +109,48 @@ async fn relays_find_one_another_through_nats() {
     until(&east.relay, &[endpoint]).await;
     west.shutdown.cancel();
     until(&east.relay, &[]).await;
+}
+
+#[tokio::test]
+async fn a_relay_that_stops_says_where_to_go() {
+    let hub = MemoryHub::new();
+    let east = start("east", Some(hub.connect()));
+    let west = start("west", Some(hub.connect()));
+    let endpoint = |name: &str| RelayEndpoint {
+        transport: TransportKind::WebSocket,
+        url: format!("wss://{name}.example/ws"),
+        certificate_hashes: Vec::new(),
+    };
+    east.relay.directory().register(endpoint("east"));
+    west.relay.directory().register(endpoint("west"));
+    let (mut alice, _) = east.member("alice").await;
+    soon("the directory", async {
+        while east
+            .relay
+            .directory()
+            .endpoints(&"demo".parse().expect("an id"))
+            .len()
+            < 2
+        {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    east.shutdown.cancel();
+    let told = alice.find(|message| match message {
+        ServerMessage::Draining { alternate_url, .. } => Some(alternate_url),
+        _ => None,
+    });
+    assert_eq!(soon("the news", told).await, endpoint("west").url);
+    let mut late = east.connect();
+    late.say(ClientMessage::Hello(Box::new(hello("late")))).await;
+    let refusal = late.find(|message| match message {
+        ServerMessage::Closing(closing) => Some(closing),
+        _ => None,
+    });
+    let refusal = soon("the refusal", refusal).await;
+    assert_eq!(refusal.code, CloseCode::Draining);
+    until(&west.relay, &[endpoint("west")]).await;
 }
 
 async fn until(relay: &Relay, expected: &[RelayEndpoint]) {

@@ -319,6 +319,17 @@ impl Client {
         .await
     }
 
+    /// Waits until this one is among those who come.
+    pub(crate) async fn sees(&mut self, session: SessionId) {
+        self.find(|message| match message {
+            ServerMessage::ParticipantsJoined(participants) => {
+                participants.iter().any(|p| p.session == session).then_some(())
+            }
+            _ => None,
+        })
+        .await;
+    }
+
     pub(crate) async fn left(&mut self) -> SessionId {
         self.find(|message| match message {
             ServerMessage::ParticipantsLeft(sessions) => sessions.first().copied(),
