@@ -5,7 +5,7 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 cd "$REPO_ROOT"
 
-STEPS=(setup fmt clippy native wasm ui fuzz e2e)
+STEPS=(setup fmt clippy native instructions wasm ui fuzz e2e)
 
 command_of() {
   case $1 in
@@ -13,6 +13,7 @@ command_of() {
     fmt) echo scripts/check-fmt.sh ;;
     clippy) echo scripts/check-clippy.sh ;;
     native) echo scripts/test-native.sh ;;
+    instructions) echo scripts/count-instructions.sh ;;
     wasm) echo scripts/check-wasm.sh ;;
     ui) echo scripts/build-ui.sh --release ;;
     fuzz) echo scripts/fuzz.sh --repeatable 60 ;;
@@ -37,10 +38,10 @@ for step in "$@"; do
   $command </dev/null || status=$?
   taken=$((SECONDS - started))
   if [ "$status" -ne 0 ]; then
-    summary+=("$(printf '%-7s FAILED after %4d s' "$step" "$taken")")
+    summary+=("$(printf '%-12s FAILED after %4d s' "$step" "$taken")")
     report
     exit "$status"
   fi
-  summary+=("$(printf '%-7s %4d s' "$step" "$taken")")
+  summary+=("$(printf '%-12s %4d s' "$step" "$taken")")
 done
 report
