@@ -261,7 +261,8 @@ impl Meeting {
         let due = told.shrink_at.is_some_and(|at| at <= now);
         let layers = match due {
             true => wanted,
-            false => told.layers | wanted,
+            // A layer that is announced no longer cannot shrink, it is gone.
+            false => told.layers & announced | wanted,
         };
         let more_than_wanted = layers & announced & !wanted != 0;
         told.shrink_at = match told.shrink_at.filter(|_| !due) {

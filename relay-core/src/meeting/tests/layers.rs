@@ -86,6 +86,25 @@ fn told(meeting: &Meeting, sender: &Arc<Member>, now: Timestamp) -> Option<Vec<u
 }
 
 #[test]
+fn a_layer_that_the_camera_turns_out_not_to_have_is_not_wanted() {
+    let meeting = alone();
+    let ann = publish(&meeting);
+    let ben = guest(&meeting, "ben");
+    show(&meeting, &ben, &ann, 1080, START);
+    meeting.on_timer(START + SOON);
+    assert_eq!(told(&meeting, &ann, START + SOON), Some(vec![2]));
+    let later = START + SOON;
+    show(&meeting, &ben, &ann, 180, later);
+    assert_eq!(told(&meeting, &ann, later), Some(vec![0, 2]));
+    let mut small = simulcast();
+    small.layers.truncate(2);
+    meeting
+        .control(&ann, ClientMessage::PublishTrack(small), later)
+        .expect("allowed");
+    assert_eq!(told(&meeting, &ann, later), Some(vec![0]));
+}
+
+#[test]
 fn each_viewer_gets_the_layer_of_its_size() {
     let meeting = alone();
     let ann = publish(&meeting);
