@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use videocall_types::api::TransportKind;
 use videocall_types::limits::{MAX_CONTROL_BYTES, MAX_FRAME_BYTES};
 use videocall_types::{
-    ClientMessage, CloseCode, Closing, FrameHeader, Hello, MediaClass, StreamError, Timestamp, is_frame,
+    ClientMessage, CloseCode, Closing, Hello, MediaClass, StreamError, Timestamp, is_frame,
 };
 
 use crate::admission::{Place, later};
@@ -126,17 +126,16 @@ impl Ingress {
     pub fn media(&self, packet: &Bytes) -> Result<(), Closing> {
         let now = self.heard();
         let seat = self.seat.get().ok_or_else(not_greeted)?;
-        if let Ok(header) = FrameHeader::peek(packet) {
-            self.meters.received(header.class(), packet.len());
-        }
         self.relay.overload().traffic().received(packet.len());
         let taken = seat.room.meeting().media(&seat.member, packet, now);
-        if let Err(closing) = &taken
-            && closing.code == CloseCode::RateExceeded
-        {
-            self.relay.note_exceeded(Limit::UploadPerSession);
+        match &taken {
+            Ok(class) => self.meters.received(*class, packet.len()),
+            Err(closing) if closing.code == CloseCode::RateExceeded => {
+                self.relay.note_exceeded(Limit::UploadPerSession);
+            }
+            Err(_) => {}
         }
-        taken
+        taken.map(|_| ())
     }
 
     /// The peer showed a sign of life that is not a packet, such as a WebSocket's pong.

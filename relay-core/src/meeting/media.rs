@@ -6,7 +6,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use videocall_types::{
-    CloseCode, Closing, FrameError, FrameHeader, LayerId, ServerMessage, Timestamp, TrackKind, TrackRef,
+    CloseCode, Closing, FrameError, FrameHeader, LayerId, MediaClass, ServerMessage, Timestamp, TrackKind,
+    TrackRef,
 };
 
 use super::{Counters, Meeting};
@@ -19,11 +20,12 @@ use crate::track::Track;
 impl Meeting {
     /// Checks a frame of a member and puts it into the outbox of everybody who receives it.
     ///
-    /// Frames of tracks that are unknown (not yet announced, just ended) or muted are dropped.
+    /// Frames of tracks that are unknown (not yet announced, just ended) or muted are dropped. Returns
+    /// what kind of frame it was, for figures.
     ///
     /// # Errors
     /// What the connection has to be closed with: not a frame, another's session, above a limit.
-    pub fn media(&self, member: &Arc<Member>, packet: &Bytes, now: Timestamp) -> Result<(), Closing> {
+    pub fn media(&self, member: &Arc<Member>, packet: &Bytes, now: Timestamp) -> Result<MediaClass, Closing> {
         if packet.len() > self.settings.limits.max_frame_bytes as usize {
             return Err(Closing::new(CloseCode::FrameTooLarge));
         }
@@ -42,7 +44,7 @@ impl Meeting {
         }
         let tracks = member.tracks.load();
         let Some(track) = tracks.iter().find(|track| track.id.track == header.track) else {
-            return Ok(());
+            return Ok(header.class());
         };
         if track.kind != header.kind {
             return Err(Closing::with_message(
@@ -51,7 +53,7 @@ impl Meeting {
             ));
         }
         if track.is_muted() {
-            return Ok(());
+            return Ok(header.class());
         }
         let report = member.arrivals.lock().note(&header, packet.len(), now);
         if let Some(report) = report {
@@ -61,7 +63,7 @@ impl Meeting {
         if self.is_for_bus(track, &header, forwarded) {
             self.bus_outbox.push_frame(packet, &header, now);
         }
-        Ok(())
+        Ok(header.class())
     }
 
     /// Gives a frame to every local receiver of its track. Returns whether the active speakers'
