@@ -12,7 +12,11 @@
 //! What is left over of a core is for everything else, so processor time per delivered packet comes
 //! first, then how long a packet takes from the sender's task to the receiver's.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the table is what it is run for")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the table is what it is run for"
+)]
 
 use std::path::Path;
 use std::sync::Arc;
