@@ -16,7 +16,7 @@ use crate::subscription::{Subscription, layer_for};
 use crate::track::{Replay, Track};
 
 /// For how long a layer is still sent after the last receiver is gone.
-pub(super) const SHRINK_DELAY: Duration = Duration::from_millis(500);
+pub(super) const SHRINK_DELAY: Duration = Duration::from_millis(400);
 
 /// The layers of a track that its sender was told to send.
 #[derive(Clone, Copy, Debug)]
