@@ -46,7 +46,7 @@ scenario('nobody sends what nobody sees', async (stage, step) => {
 
   await step('a page that is hidden stops the camera of the others, not their preview, and is still heard', async () => {
     await setVisibility(bob, 'hidden');
-    const idle = async () => (await ownCamera(alice)).layersWanted.length === 0;
+    const idle = async () => (await layersWanted(alice)) === '';
     const took = await timed('alice learns that nobody watches', idle);
     ok(took < PROMPT, `after ${Math.round(took)} ms`);
     const before = await ownCamera(alice);
@@ -71,7 +71,64 @@ scenario('nobody sends what nobody sees', async (stage, step) => {
 
   await step('who leaves wants nothing', async () => {
     await bob.press('leave-button');
-    await until('nobody watches alice', async () => (await ownCamera(alice)).layersWanted.length === 0);
+    await until('nobody watches alice', async () => (await layersWanted(alice)) === '');
+  });
+});
+
+/** The layers of one's own camera that anybody receives. */
+async function layersWanted(person) {
+  const { layersWanted: layers } = await ownCamera(person);
+  return layers?.join();
+}
+
+/** Waits until somebody's camera comes in pictures of this width. */
+async function receivesWidth(person, name, width) {
+  await until(`${person.name} receives ${name} ${width} pixels wide`, async () => {
+    const [camera] = await person.remoteTracks('camera', { name });
+    if (camera.width === width) return true;
+    throw new Error(`${camera.width} pixels`);
+  });
+}
+
+scenario('a camera is encoded in the sizes in which it is shown', async (stage, step) => {
+  const server = await videocallServer(stage);
+  const [small, large] = [{ width: 340, height: 300 }, { width: 900, height: 700 }];
+  const [alice, bob, carol] = await Promise.all([
+    openPerson(stage, { ...ALICE, scale: 2, viewport: small }),
+    openPerson(stage, { ...BOB, viewport: small }),
+    // Room for two small tiles and her own.
+    openPerson(stage, { name: 'carol', colour: 'blue', hertz: 1100, viewport: { width: 480, height: 420 } }),
+  ]);
+  await Promise.all([alice.join(server.url, 'layers'), bob.join(server.url, 'layers')]);
+  await Promise.all([alice.connected(), bob.connected()]);
+
+  await step('one viewer with a small tile', async () => {
+    await bob.seesMoving({ name: 'alice' }, ALICE.colour);
+    await until('only the small layer is wanted', async () => (await layersWanted(alice)) === '0');
+    await receivesWidth(bob, 'alice', 320);
+    await bob.seesMoving({ name: 'alice' }, ALICE.colour);
+  });
+
+  await step('the tile grows', async () => {
+    await bob.page.setViewportSize(large);
+    await until('only the large layer is wanted', async () => (await layersWanted(alice)) === '1');
+    await receivesWidth(bob, 'alice', 640);
+    await bob.seesMoving({ name: 'alice' }, ALICE.colour);
+  });
+
+  await step('another viewer with a small tile', async () => {
+    await carol.join(server.url, 'layers');
+    await carol.seesMoving({ name: 'alice' }, ALICE.colour);
+    await until('both layers are wanted', async () => (await layersWanted(alice)) === '0,1');
+    await receivesWidth(carol, 'alice', 320);
+    await receivesWidth(bob, 'alice', 640);
+    await Promise.all([bob, carol].map((person) => person.seesMoving({ name: 'alice' }, ALICE.colour)));
+  });
+
+  await step('the tile shrinks again', async () => {
+    await bob.page.setViewportSize(small);
+    await until('only the small layer is wanted', async () => (await layersWanted(alice)) === '0');
+    await carol.seesMoving({ name: 'alice' }, ALICE.colour);
   });
 });
 

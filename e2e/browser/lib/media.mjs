@@ -22,22 +22,23 @@ export const COLOURS = {
   yellow: [210, 190, 40],
 };
 
-/** Writes a film of one colour with a white bar that moves, in Y4M. */
-export async function writeFilm(path, colour) {
+/** Writes a film of one colour with a white bar that moves, in Y4M; `scale` times as wide and as high as usual. */
+export async function writeFilm(path, colour, scale = 1) {
   const [y, u, v] = yuvOf(COLOURS[colour]);
-  const parts = [Buffer.from(`YUV4MPEG2 W${WIDTH} H${HEIGHT} F${FPS}:1 Ip A1:1 C420\n`)];
+  const [width, height, bar] = [WIDTH * scale, HEIGHT * scale, BAR_WIDTH * scale];
+  const parts = [Buffer.from(`YUV4MPEG2 W${width} H${height} F${FPS}:1 Ip A1:1 C420\n`)];
   for (let frame = 0; frame < FRAMES; frame += 1) {
-    const luma = Buffer.alloc(WIDTH * HEIGHT, y);
-    const chromaU = Buffer.alloc((WIDTH * HEIGHT) / 4, u);
-    const chromaV = Buffer.alloc((WIDTH * HEIGHT) / 4, v);
-    const left = evenFloor((frame * (WIDTH - BAR_WIDTH)) / FRAMES);
-    for (let row = 0; row < HEIGHT; row += 1) {
-      luma.fill(235, row * WIDTH + left, row * WIDTH + left + BAR_WIDTH);
+    const luma = Buffer.alloc(width * height, y);
+    const chromaU = Buffer.alloc((width * height) / 4, u);
+    const chromaV = Buffer.alloc((width * height) / 4, v);
+    const left = evenFloor((frame * (width - bar)) / FRAMES);
+    for (let row = 0; row < height; row += 1) {
+      luma.fill(235, row * width + left, row * width + left + bar);
     }
-    for (let row = 0; row < HEIGHT / 2; row += 1) {
-      const start = (row * WIDTH) / 2 + left / 2;
-      chromaU.fill(128, start, start + BAR_WIDTH / 2);
-      chromaV.fill(128, start, start + BAR_WIDTH / 2);
+    for (let row = 0; row < height / 2; row += 1) {
+      const start = (row * width) / 2 + left / 2;
+      chromaU.fill(128, start, start + bar / 2);
+      chromaV.fill(128, start, start + bar / 2);
     }
     parts.push(Buffer.from('FRAME\n'), luma, chromaU, chromaV);
   }

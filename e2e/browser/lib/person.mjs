@@ -44,13 +44,14 @@ export async function openBrowser(stage, flags = []) {
 
 /**
  * Opens a browser whose camera shows this colour and whose microphone hears this tone, or which plays these files.
+ * The camera's pictures are `scale` times as wide and as high as usual.
  *
  * @param {import('./stage.mjs').Stage} stage
  */
-export async function openPerson(stage, { name, colour, hertz, film, tone, viewport = VIEWPORT }) {
+export async function openPerson(stage, { name, colour, hertz, film, tone, scale, viewport = VIEWPORT }) {
   const pictures = film ?? join(stage.root, `${name}-${colour}.y4m`);
   const sound = tone ?? join(stage.root, `${name}-${hertz}.wav`);
-  if (!film) await writeFilm(pictures, colour);
+  if (!film) await writeFilm(pictures, colour, scale);
   if (!tone) await writeTone(sound, hertz);
   const files = [`--use-file-for-fake-video-capture=${pictures}`, `--use-file-for-fake-audio-capture=${sound}`];
   const browser = await openBrowser(stage, [...DEVICES, ...files]);

@@ -264,7 +264,7 @@ impl Inner {
             }
             Event::TrackRemoved(track) => self.remote.change(RosterChange::TrackRemoved(track)),
             Event::TrackAccepted(track) => self.local.accepted(track),
-            Event::KeyframeWanted { track, .. } => self.local.keyframe_wanted(track),
+            Event::KeyframeWanted { track, spatial } => self.local.keyframe_wanted(track, spatial),
             Event::LayersWanted {
                 track,
                 spatial_layers,

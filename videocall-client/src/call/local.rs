@@ -56,10 +56,8 @@ struct Slot<S> {
     sender: RefCell<Option<S>>,
     /// The relay takes frames.
     accepted: Cell<bool>,
-    /// Somebody looks.
-    watched: Cell<bool>,
-    /// The layers at which somebody looks.
-    layers: RefCell<Vec<u8>>,
+    /// Of pictures: the layers at which somebody looks; none was said to be looked at or not so far.
+    layers: RefCell<Option<Vec<u8>>>,
 }
 
 impl<S> Default for Slot<S> {
@@ -69,8 +67,7 @@ impl<S> Default for Slot<S> {
             opening: Cell::new(0),
             sender: RefCell::new(None),
             accepted: Cell::new(false),
-            watched: Cell::new(true),
-            layers: RefCell::new(vec![0]),
+            layers: RefCell::default(),
         }
     }
 }
@@ -93,9 +90,24 @@ impl<S> Slot<S> {
     fn is_open(&self) -> bool {
         self.sender.borrow().is_some()
     }
+}
 
-    fn flows(&self) -> bool {
-        self.accepted.get() && self.watched.get()
+impl Slot<VideoSender> {
+    /// Uses this sender from now on, for whoever looks.
+    fn begin_to_send(&self, sender: VideoSender) {
+        if let Some(layers) = self.layers.borrow().as_ref() {
+            sender.set_wanted(layers);
+        }
+        sender.set_flowing(self.accepted.get());
+        self.sender.replace(Some(sender));
+    }
+
+    /// These layers are looked at.
+    fn set_layers(&self, layers: Vec<u8>) {
+        if let Some(sender) = self.sender.borrow().as_ref() {
+            sender.set_wanted(&layers);
+        }
+        self.layers.replace(Some(layers));
     }
 }
 
@@ -201,7 +213,7 @@ impl Local {
         let events = self.sender_events(Source::Microphone, opening);
         match AudioSender::start(MICROPHONE, track, self.client.clone(), events) {
             Ok(sender) => {
-                sender.set_flowing(self.microphone.flows());
+                sender.set_flowing(self.microphone.accepted.get());
                 sender.set_muted(!self.microphone.wanted.get());
                 self.microphone.sender.replace(Some(sender));
                 self.client
@@ -222,8 +234,7 @@ impl Local {
         let events = self.sender_events(Source::Camera, opening);
         match VideoSender::start(CAMERA_SOURCE, track, self.client.clone(), events) {
             Ok(sender) => {
-                sender.set_flowing(self.camera.flows());
-                self.camera.sender.replace(Some(sender));
+                self.camera.begin_to_send(sender);
                 self.client.set_muted(CAMERA_SOURCE.track, false).ok();
                 self.show_self();
                 self.tell();
@@ -242,9 +253,8 @@ impl Local {
         let sender = VideoSender::start(SCREEN_SOURCE, track, self.client.clone(), events)
             .map_err(DeviceError::Other)?;
         self.screen.accepted.set(false);
-        self.screen.watched.set(true);
-        self.screen.layers.replace(vec![0]);
-        self.screen.sender.replace(Some(sender));
+        self.screen.layers.take();
+        self.screen.begin_to_send(sender);
         self.client.publish(SCREEN_SOURCE.expected(false)).ok();
         self.tell();
         Ok(())
@@ -375,49 +385,53 @@ impl Local {
 
     /// The relay takes frames of this track from now on.
     pub(super) fn accepted(&self, track: TrackId) {
-        self.set_flow(|id| id == track, |accepted, _| accepted.set(true));
-    }
-
-    /// The layers of this track at which anybody looks.
-    pub(super) fn watched(&self, track: TrackId, layers: Vec<u8>) {
-        let watched = !layers.is_empty();
-        for (source, slot) in [(CAMERA_SOURCE, &self.camera), (SCREEN_SOURCE, &self.screen)] {
-            if source.track == track {
-                slot.layers.replace(layers.clone());
-            }
-        }
-        self.set_flow(|id| id == track, |_, looks| looks.set(watched));
+        self.set_accepted(|id| id == track, true);
     }
 
     /// The relay takes nothing until it has accepted the tracks again.
     pub(super) fn disconnected(&self) {
-        self.set_flow(|_| true, |accepted, _| accepted.set(false));
+        self.set_accepted(|_| true, false);
     }
 
-    fn set_flow(&self, which: impl Fn(TrackId) -> bool, change: impl Fn(&Cell<bool>, &Cell<bool>)) {
+    fn set_accepted(&self, which: impl Fn(TrackId) -> bool, accepted: bool) {
         if which(MICROPHONE) {
-            change(&self.microphone.accepted, &self.microphone.watched);
+            self.microphone.accepted.set(accepted);
             if let Some(sender) = self.microphone.sender.borrow().as_ref() {
-                // Listening cannot be told from not listening, so a voice always flows.
-                sender.set_flowing(self.microphone.accepted.get());
+                sender.set_flowing(accepted);
             }
         }
-        for (source, slot) in [(CAMERA_SOURCE, &self.camera), (SCREEN_SOURCE, &self.screen)] {
+        for (source, slot) in self.pictures() {
             if which(source.track) {
-                change(&slot.accepted, &slot.watched);
+                slot.accepted.set(accepted);
                 if let Some(sender) = slot.sender.borrow().as_ref() {
-                    sender.set_flowing(slot.flows());
+                    sender.set_flowing(accepted);
                 }
             }
         }
     }
 
-    pub(super) fn keyframe_wanted(&self, track: TrackId) {
-        for (source, slot) in [(CAMERA_SOURCE, &self.camera), (SCREEN_SOURCE, &self.screen)] {
+    /// The layers of this track at which anybody looks. Listening cannot be told from not listening, so a
+    /// voice always flows.
+    pub(super) fn watched(&self, track: TrackId, layers: Vec<u8>) {
+        if let Some((_, slot)) = self
+            .pictures()
+            .into_iter()
+            .find(|(source, _)| source.track == track)
+        {
+            slot.set_layers(layers);
+        }
+    }
+
+    pub(super) fn keyframe_wanted(&self, track: TrackId, spatial: u8) {
+        for (source, slot) in self.pictures() {
             if let (true, Some(sender)) = (source.track == track, slot.sender.borrow().as_ref()) {
-                sender.request_keyframe();
+                sender.request_keyframe(spatial);
             }
         }
+    }
+
+    fn pictures(&self) -> [(VideoSource, &Slot<VideoSender>); 2] {
+        [(CAMERA_SOURCE, &self.camera), (SCREEN_SOURCE, &self.screen)]
     }
 
     /// Shows the own camera in this element.
@@ -469,7 +483,7 @@ impl Local {
         let videos = [(camera.as_ref(), &self.camera), (screen.as_ref(), &self.screen)];
         let videos = videos.into_iter().filter_map(|(sender, slot)| {
             Some(LocalTrackStats {
-                layers_wanted: Some(slot.layers.borrow().clone()),
+                layers_wanted: slot.layers.borrow().clone(),
                 ..sender?.stats(now)
             })
         });

@@ -4,14 +4,9 @@
 /// How pictures of one source are encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VideoParameters {
-    /// Pixels; larger captures are scaled down.
-    pub max_width: u32,
-    /// Pixels; larger captures are scaled down.
-    pub max_height: u32,
-    /// What the capture is asked for and the rate control expects.
-    pub frames_per_second: u32,
-    /// Target of the rate control at the largest size.
-    pub bitrate_bps: u32,
+    /// Its simulcast layers, the smallest first. Each has an encoder of its own, and only those run whose
+    /// pictures somebody shows.
+    pub layers: &'static [LayerParameters],
     /// A keyframe comes at least this often, in case a request for one is lost. They are otherwise
     /// sent on request, so this is a safety net, not a rhythm: each costs several delta frames.
     pub max_keyframe_interval_ms: u32,
@@ -22,23 +17,63 @@ pub struct VideoParameters {
     pub content_hint: &'static str,
 }
 
-/// A face: 360p is what a tile of a small meeting shows, at the frame rate of speech.
+/// How one layer is encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LayerParameters {
+    /// Pixels; larger captures are scaled down.
+    pub max_width: u32,
+    /// Pixels; larger captures are scaled down.
+    pub max_height: u32,
+    /// At most; captures beyond are left out.
+    pub frames_per_second: u32,
+    /// Target of the rate control at the largest size.
+    pub bitrate_bps: u32,
+}
+
+/// A layer for captures of a certain size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlannedLayer {
+    /// Its parameters.
+    pub parameters: LayerParameters,
+    /// Pixels of its pictures.
+    pub size: (u32, u32),
+}
+
+/// A face: what a small tile shows, what a tile of a small meeting shows, and a large picture.
 pub const CAMERA: VideoParameters = VideoParameters {
-    max_width: 640,
-    max_height: 360,
-    frames_per_second: 30,
-    bitrate_bps: 800_000,
+    layers: &[
+        LayerParameters {
+            max_width: 320,
+            max_height: 180,
+            frames_per_second: 15,
+            bitrate_bps: 120_000,
+        },
+        LayerParameters {
+            max_width: 640,
+            max_height: 360,
+            frames_per_second: 30,
+            bitrate_bps: 400_000,
+        },
+        LayerParameters {
+            max_width: 1280,
+            max_height: 720,
+            frames_per_second: 30,
+            bitrate_bps: 1_500_000,
+        },
+    ],
     max_keyframe_interval_ms: 20_000,
     max_encoder_queue: 2,
     content_hint: "motion",
 };
 
-/// A screen: legible text before fluent motion.
+/// A screen: legible text before fluent motion, and no smaller picture, in which text is none.
 pub const SCREEN: VideoParameters = VideoParameters {
-    max_width: 1920,
-    max_height: 1080,
-    frames_per_second: 15,
-    bitrate_bps: 2_500_000,
+    layers: &[LayerParameters {
+        max_width: 1920,
+        max_height: 1080,
+        frames_per_second: 15,
+        bitrate_bps: 2_500_000,
+    }],
     max_keyframe_interval_ms: 20_000,
     max_encoder_queue: 2,
     content_hint: "detail",
@@ -71,6 +106,37 @@ pub const AUDIO_CODEC: &str = "opus";
 pub const SCALABILITY_MODES: [Option<&str>; 3] = [Some("L1T3"), Some("L1T1"), None];
 
 impl VideoParameters {
+    /// The largest layer: what a capture is asked for.
+    ///
+    /// # Panics
+    /// Without layers, which no source is.
+    pub const fn largest(&self) -> &'static LayerParameters {
+        let Some(largest) = self.layers.last() else {
+            panic!("every source has a layer");
+        };
+        largest
+    }
+
+    /// The layers for captures of this size. Nothing is made larger than it was captured: a layer that
+    /// would be no larger than the one below takes its place.
+    pub fn plan(&self, width: u32, height: u32) -> Vec<PlannedLayer> {
+        let mut planned: Vec<PlannedLayer> = Vec::with_capacity(self.layers.len());
+        for parameters in self.layers {
+            let size = parameters.encoded_size(width, height);
+            let layer = PlannedLayer {
+                parameters: *parameters,
+                size,
+            };
+            match planned.last_mut().filter(|below| below.size == size) {
+                Some(below) => *below = layer,
+                None => planned.push(layer),
+            }
+        }
+        planned
+    }
+}
+
+impl LayerParameters {
     /// Codec strings for pictures of this size in the order in which they are tried: VP9 needs the fewest
     /// bits, VP8 is decoded everywhere.
     pub fn codecs(&self, (width, height): (u32, u32)) -> impl Iterator<Item = &'static str> {
@@ -127,38 +193,63 @@ pub fn temporal_layers(mode: Option<&str>) -> u8 {
 mod tests {
     use super::*;
 
+    const FACE: LayerParameters = CAMERA.layers[1];
+    const TEXT: &LayerParameters = SCREEN.largest();
+
     #[test]
     fn small_captures_keep_their_size() {
-        assert_eq!(CAMERA.encoded_size(320, 180), (320, 180));
-        assert_eq!(CAMERA.encoded_size(640, 360), (640, 360));
+        assert_eq!(FACE.encoded_size(320, 180), (320, 180));
+        assert_eq!(FACE.encoded_size(640, 360), (640, 360));
     }
 
     #[test]
     fn large_captures_fit_the_box_with_their_ratio_and_even_sides() {
-        assert_eq!(CAMERA.encoded_size(1280, 720), (640, 360));
-        assert_eq!(CAMERA.encoded_size(640, 480), (480, 360));
-        assert_eq!(CAMERA.encoded_size(720, 1280), (360, 640));
-        assert_eq!(SCREEN.encoded_size(3841, 2160), (1920, 1078));
-        assert_eq!(SCREEN.encoded_size(1023, 767), (1022, 766));
-        assert_eq!(CAMERA.encoded_size(0, 0), (2, 2));
+        assert_eq!(FACE.encoded_size(1280, 720), (640, 360));
+        assert_eq!(FACE.encoded_size(640, 480), (480, 360));
+        assert_eq!(FACE.encoded_size(720, 1280), (360, 640));
+        assert_eq!(TEXT.encoded_size(3841, 2160), (1920, 1078));
+        assert_eq!(TEXT.encoded_size(1023, 767), (1022, 766));
+        assert_eq!(FACE.encoded_size(0, 0), (2, 2));
+    }
+
+    #[test]
+    fn there_are_as_many_layers_as_the_capture_has_room_for() {
+        let sizes = |parameters: &VideoParameters, width, height| -> Vec<(u32, u32)> {
+            let planned = parameters.plan(width, height);
+            planned.iter().map(|layer| layer.size).collect()
+        };
+        assert_eq!(sizes(&CAMERA, 1920, 1080), [(320, 180), (640, 360), (1280, 720)]);
+        assert_eq!(sizes(&CAMERA, 640, 480), [(240, 180), (480, 360), (640, 480)]);
+        assert_eq!(sizes(&CAMERA, 640, 360), [(320, 180), (640, 360)]);
+        assert_eq!(sizes(&CAMERA, 320, 180), [(320, 180)]);
+        assert_eq!(sizes(&SCREEN, 800, 600), [(800, 600)]);
+        let small = CAMERA.plan(320, 180)[0].parameters;
+        assert_eq!(small.frames_per_second, 30, "the only layer is a good one");
+        for layer in CAMERA.plan(1280, 720) {
+            let (width, height) = layer.size;
+            assert_eq!(
+                layer.parameters.bitrate_for(width, height),
+                layer.parameters.bitrate_bps
+            );
+        }
     }
 
     #[test]
     fn the_level_of_vp9_follows_the_size() {
-        let first = |parameters: VideoParameters, size| parameters.codecs(size).next();
-        assert_eq!(first(CAMERA, (320, 180)), Some("vp09.00.11.08"));
-        assert_eq!(first(CAMERA, (640, 360)), Some("vp09.00.21.08"));
-        assert_eq!(first(SCREEN, (1280, 720)), Some("vp09.00.31.08"));
-        assert_eq!(first(SCREEN, (1920, 1080)), Some("vp09.00.40.08"));
-        assert_eq!(first(SCREEN, (9999, 9999)), Some("vp8"), "beyond all levels");
-        assert_eq!(CAMERA.codecs((640, 360)).last(), Some("vp8"));
+        let first = |parameters: &LayerParameters, size| parameters.codecs(size).next();
+        assert_eq!(first(&FACE, (320, 180)), Some("vp09.00.11.08"));
+        assert_eq!(first(&FACE, (640, 360)), Some("vp09.00.21.08"));
+        assert_eq!(first(TEXT, (1280, 720)), Some("vp09.00.31.08"));
+        assert_eq!(first(TEXT, (1920, 1080)), Some("vp09.00.40.08"));
+        assert_eq!(first(TEXT, (9999, 9999)), Some("vp8"), "beyond all levels");
+        assert_eq!(FACE.codecs((640, 360)).last(), Some("vp8"));
     }
 
     #[test]
     fn bitrate_follows_the_size_within_bounds() {
-        assert_eq!(CAMERA.bitrate_for(640, 360), 800_000);
-        assert_eq!(CAMERA.bitrate_for(480, 360), 600_000);
-        assert_eq!(CAMERA.bitrate_for(16, 16), 200_000);
-        assert_eq!(CAMERA.bitrate_for(9999, 9999), 800_000);
+        assert_eq!(FACE.bitrate_for(640, 360), 400_000);
+        assert_eq!(FACE.bitrate_for(480, 360), 300_000);
+        assert_eq!(FACE.bitrate_for(16, 16), 100_000);
+        assert_eq!(FACE.bitrate_for(9999, 9999), 400_000);
     }
 }

@@ -109,7 +109,11 @@ pub async fn open(camera: bool, microphone: bool, choice: &DeviceChoice) -> Resu
 /// Why there is none; [`DeviceError::NoPermission`] also when the person has cancelled.
 pub(crate) async fn open_screen(parameters: &VideoParameters) -> Result<MediaStream, DeviceError> {
     let video = js_sys::Object::new();
-    js::set(&video, "frameRate", &js::ideal(parameters.frames_per_second));
+    js::set(
+        &video,
+        "frameRate",
+        &js::ideal(parameters.largest().frames_per_second),
+    );
     let constraints = DisplayMediaStreamConstraints::new();
     constraints.set_video(&video);
     let promise = media_devices()?
@@ -153,9 +157,10 @@ pub(super) fn error_from(value: JsValue) -> DeviceError {
 
 fn camera_constraints(id: Option<&str>) -> JsValue {
     let constraints = MediaTrackConstraints::new();
-    js::set(&constraints, "width", &js::ideal(CAMERA.max_width));
-    js::set(&constraints, "height", &js::ideal(CAMERA.max_height));
-    js::set(&constraints, "frameRate", &js::ideal(CAMERA.frames_per_second));
+    let largest = CAMERA.largest();
+    js::set(&constraints, "width", &js::ideal(largest.max_width));
+    js::set(&constraints, "height", &js::ideal(largest.max_height));
+    js::set(&constraints, "frameRate", &js::ideal(largest.frames_per_second));
     exact_device(&constraints, id);
     constraints.into()
 }

@@ -17,7 +17,7 @@ use web_sys::{
 
 use super::js;
 use crate::media::color::{ColorSpace, codec_with_color};
-use crate::media::parameters::{SCALABILITY_MODES, VideoParameters};
+use crate::media::parameters::{LayerParameters, PlannedLayer, SCALABILITY_MODES};
 
 /// What an encoder was opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,19 +43,17 @@ pub(super) struct EncodedPicture {
 /// An encoder that is closed when it is dropped.
 pub(super) struct PictureEncoder {
     encoder: VideoEncoder,
-    encoding: Encoding,
     failed: Rc<Cell<bool>>,
     _output: Closure<dyn FnMut(EncodedVideoChunk, JsValue)>,
     _error: Closure<dyn FnMut(JsValue)>,
 }
 
 impl PictureEncoder {
-    /// Finds an encoding for pictures of this size.
-    pub(super) async fn choose(
-        parameters: &VideoParameters,
-        (width, height): (u32, u32),
-    ) -> Option<Encoding> {
-        for codec in parameters.codecs((width, height)) {
+    /// Finds an encoding for a layer.
+    pub(super) async fn choose(layer: &PlannedLayer) -> Option<Encoding> {
+        let parameters = &layer.parameters;
+        let (width, height) = layer.size;
+        for codec in parameters.codecs(layer.size) {
             for mode in SCALABILITY_MODES {
                 let encoding = Encoding {
                     codec,
@@ -73,7 +71,8 @@ impl PictureEncoder {
 
     /// Opens an encoder; `output` gets every picture.
     pub(super) fn open(
-        parameters: &VideoParameters,
+        parameters: &LayerParameters,
+        content_hint: &str,
         encoding: Encoding,
         output: impl Fn(EncodedPicture) + 'static,
     ) -> Result<Self, JsValue> {
@@ -95,18 +94,15 @@ impl PictureEncoder {
             on_output.as_ref().unchecked_ref(),
         );
         let encoder = VideoEncoder::new(&init)?;
-        encoder.configure(&configuration(parameters, &encoding))?;
+        let configuration = configuration(parameters, &encoding);
+        configuration.set_content_hint(content_hint);
+        encoder.configure(&configuration)?;
         Ok(Self {
             encoder,
-            encoding,
             failed,
             _output: on_output,
             _error: on_error,
         })
-    }
-
-    pub(super) fn encoding(&self) -> &Encoding {
-        &self.encoding
     }
 
     /// It has reported an error and encodes no more.
@@ -141,7 +137,7 @@ async fn is_supported(configuration: &VideoEncoderConfig) -> bool {
         .is_ok_and(|support: VideoEncoderSupport| support.get_supported().unwrap_or(false))
 }
 
-fn configuration(parameters: &VideoParameters, encoding: &Encoding) -> VideoEncoderConfig {
+fn configuration(parameters: &LayerParameters, encoding: &Encoding) -> VideoEncoderConfig {
     let Encoding {
         codec,
         mode,
@@ -152,7 +148,6 @@ fn configuration(parameters: &VideoParameters, encoding: &Encoding) -> VideoEnco
     configuration.set_bitrate(parameters.bitrate_for(width, height));
     configuration.set_framerate(f64::from(parameters.frames_per_second));
     configuration.set_latency_mode(LatencyMode::Realtime);
-    configuration.set_content_hint(parameters.content_hint);
     if let Some(mode) = mode {
         configuration.set_scalability_mode(mode);
     }

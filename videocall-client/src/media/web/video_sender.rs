@@ -1,5 +1,5 @@
-//! Sends one source of pictures: reads the capture, encodes what the encoder can keep up with, and hands
-//! the frames to the client.
+//! Sends one source of pictures: reads the capture, encodes it in the layers that somebody shows and that the
+//! encoders can keep up with, and hands the frames to the client.
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures::future::{Either, select};
+use videocall_types::limits::MAX_SPATIAL_LAYERS;
 use videocall_types::{DecoderConfig, LayerInfo, Timestamp, TrackId, TrackInfo, TrackKind};
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{MediaStreamTrack, VideoFrame, VideoFrameInit};
@@ -17,7 +18,7 @@ use super::video_encoder::{EncodedPicture, Encoding, PictureEncoder};
 use crate::Client;
 use crate::core::EncodedFrame;
 use crate::media::clock::CaptureClock;
-use crate::media::parameters::{VideoParameters, temporal_layers};
+use crate::media::parameters::{PlannedLayer, VideoParameters, temporal_layers};
 use crate::media::rate::RateMeter;
 use crate::stats::LocalTrackStats;
 use crate::transport::web::{WebClock, sleep};
@@ -52,35 +53,46 @@ pub(crate) struct VideoSource {
 }
 
 impl VideoSource {
-    /// The description before anything was captured.
+    /// The description before anything was captured: as if the camera gave what it is asked for.
     pub(crate) fn expected(&self, muted: bool) -> TrackInfo {
-        let (width, height) = (self.parameters.max_width, self.parameters.max_height);
-        let encoding = Encoding {
-            codec: self.parameters.codecs((width, height)).next().unwrap_or_default(),
-            mode: Some("L1T3"),
-            width,
-            height,
-        };
+        let largest = self.parameters.largest();
+        let planned = self.parameters.plan(largest.max_width, largest.max_height);
+        let expected = planned.into_iter().map(|layer| {
+            let encoding = Encoding {
+                codec: layer.parameters.codecs(layer.size).next().unwrap_or_default(),
+                mode: Some("L1T3"),
+                width: layer.size.0,
+                height: layer.size.1,
+            };
+            (layer, encoding)
+        });
         TrackInfo {
             muted,
-            ..self.describe(&encoding)
+            ..self.describe(expected)
         }
     }
 
-    fn describe(&self, encoding: &Encoding) -> TrackInfo {
+    fn describe(&self, layers: impl Iterator<Item = (PlannedLayer, Encoding)>) -> TrackInfo {
+        let mut codec = "";
+        let describe = |(spatial, (layer, encoding)): (u8, (PlannedLayer, Encoding))| {
+            codec = encoding.codec;
+            LayerInfo {
+                spatial,
+                temporal_layers: temporal_layers(encoding.mode),
+                width: encoding.width,
+                height: encoding.height,
+                frames_per_second: layer.parameters.frames_per_second,
+                bitrate_bps: layer.parameters.bitrate_for(encoding.width, encoding.height),
+            }
+        };
+        let layers = (0..).zip(layers).map(describe).collect();
         TrackInfo {
             track: self.track,
             kind: self.kind,
             muted: false,
-            codec: encoding.codec.to_owned(),
-            layers: vec![LayerInfo {
-                spatial: 0,
-                temporal_layers: temporal_layers(encoding.mode),
-                width: encoding.width,
-                height: encoding.height,
-                frames_per_second: self.parameters.frames_per_second,
-                bitrate_bps: self.parameters.bitrate_for(encoding.width, encoding.height),
-            }],
+            // Of the largest layer; the others' levels are below.
+            codec: codec.to_owned(),
+            layers,
         }
     }
 }
@@ -95,12 +107,54 @@ struct Sending {
     stopped: Cell<bool>,
     /// The relay takes frames of the track.
     flowing: Cell<bool>,
-    keyframe_wanted: Cell<bool>,
+    /// The layers that anybody shows.
+    wanted: Cell<Layers>,
+    keyframes_wanted: Cell<Layers>,
     /// A frame was lost on the way to the client: what refers to it is of no use.
-    broken: Cell<bool>,
+    broken: Cell<Layers>,
     clock: RefCell<CaptureClock>,
-    decoder: RefCell<Option<DecoderConfig>>,
-    meter: RefCell<RateMeter>,
+    sent: RefCell<[SentLayer; MAX_SPATIAL_LAYERS as usize]>,
+}
+
+/// What was sent of a layer.
+#[derive(Default)]
+struct SentLayer {
+    decoder: Option<DecoderConfig>,
+    meter: RateMeter,
+}
+
+/// A set of spatial layers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Layers(u8);
+
+impl Layers {
+    const ALL: Self = Self(u8::MAX);
+
+    fn of(spatial: u8) -> Self {
+        Self(1_u8.checked_shl(spatial.into()).unwrap_or(0))
+    }
+
+    const fn with(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
+    const fn without(self, others: Self) -> Self {
+        Self(self.0 & !others.0)
+    }
+
+    fn has(self, spatial: u8) -> bool {
+        self.0 & Self::of(spatial).0 != 0
+    }
+
+    /// With layers that are larger than there are replaced by the largest there is.
+    fn capped(self, largest: u8) -> Self {
+        let above = !((2_u16 << largest) - 1) as u8;
+        if self.0 & above == 0 {
+            self
+        } else {
+            Self(self.0 & !above).with(Self::of(largest))
+        }
+    }
 }
 
 impl VideoSender {
@@ -119,11 +173,11 @@ impl VideoSender {
             reader,
             stopped: Cell::new(false),
             flowing: Cell::new(false),
-            keyframe_wanted: Cell::new(true),
-            broken: Cell::new(false),
+            wanted: Cell::new(Layers::ALL),
+            keyframes_wanted: Cell::new(Layers::ALL),
+            broken: Cell::default(),
             clock: RefCell::default(),
-            decoder: RefCell::default(),
-            meter: RefCell::default(),
+            sent: RefCell::default(),
         });
         let task = sending.clone();
         spawn_local(async move {
@@ -136,16 +190,24 @@ impl VideoSender {
         Ok(Self(sending))
     }
 
-    /// Whether frames are encoded: while the relay takes them and somebody wants them.
+    /// Whether frames are encoded: while the relay takes them.
     pub(crate) fn set_flowing(&self, flowing: bool) {
         if !self.0.flowing.replace(flowing) && flowing {
-            self.0.keyframe_wanted.set(true);
+            self.0.keyframes_wanted.set(Layers::ALL);
         }
     }
 
-    /// The next frame is to be a keyframe.
-    pub(crate) fn request_keyframe(&self) {
-        self.0.keyframe_wanted.set(true);
+    /// The layers that somebody shows; the others are not encoded.
+    pub(crate) fn set_wanted(&self, spatial_layers: &[u8]) {
+        let layers = spatial_layers.iter().map(|&spatial| Layers::of(spatial));
+        let wanted = layers.fold(Layers::default(), Layers::with);
+        let before = self.0.wanted.replace(wanted);
+        self.0.want_keyframes(wanted.without(before));
+    }
+
+    /// The next frame of a layer is to be a keyframe.
+    pub(crate) fn request_keyframe(&self, spatial: u8) {
+        self.0.want_keyframes(Layers::of(spatial));
     }
 
     /// The captured track.
@@ -154,19 +216,22 @@ impl VideoSender {
     }
 
     pub(crate) fn stats(&self, now: Timestamp) -> LocalTrackStats {
-        let sending = &self.0;
-        let meter = sending.meter.borrow();
-        let decoder = sending.decoder.borrow();
-        let decoder = decoder.as_ref();
+        let sent = self.0.sent.borrow();
+        let is_recent = |layer: &&SentLayer| layer.meter.frames_per_second(now) > 0.0;
+        // What is sent now, or else what was sent.
+        let newest = sent.iter().rfind(is_recent);
+        let newest = newest.or_else(|| sent.iter().rfind(|layer| layer.decoder.is_some()));
+        let decoder = newest.and_then(|layer| layer.decoder.as_ref());
+        let sum = |of: fn(&RateMeter) -> u64| sent.iter().map(|layer| of(&layer.meter)).sum();
         LocalTrackStats {
-            track: sending.source.track,
-            kind: sending.source.kind,
+            track: self.0.source.track,
+            kind: self.0.source.kind,
             muted: false,
             codec: decoder.map(|decoder| decoder.codec.clone()),
-            frames_encoded: meter.frames(),
-            bytes_encoded: meter.bytes(),
-            bitrate_bps: meter.bits_per_second(now),
-            fps: Some(meter.frames_per_second(now)),
+            frames_encoded: sum(RateMeter::frames),
+            bytes_encoded: sum(RateMeter::bytes),
+            bitrate_bps: sent.iter().map(|layer| layer.meter.bits_per_second(now)).sum(),
+            fps: Some(newest.map_or(0.0, |layer| layer.meter.frames_per_second(now))),
             width: decoder.map(|decoder| decoder.width),
             height: decoder.map(|decoder| decoder.height),
             audio_level: None,
@@ -182,18 +247,43 @@ impl Drop for VideoSender {
     }
 }
 
-/// The encoder in use, and what it has done.
+/// The encoders for captures of one size.
 #[derive(Default)]
-struct EncoderSlot {
-    encoder: Option<PictureEncoder>,
+struct Encoders {
+    captured: (u32, u32),
+    layers: Vec<EncoderSlot>,
     failures: u32,
+}
+
+/// One layer.
+struct EncoderSlot {
+    planned: PlannedLayer,
+    encoding: Encoding,
+    /// Only while somebody shows its pictures.
+    encoder: Option<PictureEncoder>,
     last_keyframe: Timestamp,
+    /// When the next picture is due, microseconds on the capture's clock.
+    due_us: i64,
+}
+
+impl EncoderSlot {
+    /// Whether this picture is one of those that the layer's frame rate has room for. Cameras are not exact, so
+    /// one that comes a little early is in time.
+    fn is_due(&mut self, captured_us: i64) -> bool {
+        let interval = 1_000_000 / i64::from(self.planned.parameters.frames_per_second.max(1));
+        if captured_us + interval / 3 < self.due_us {
+            return false;
+        }
+        // After a pause the rhythm begins anew.
+        self.due_us = (self.due_us + interval).max(captured_us + interval / 2);
+        true
+    }
 }
 
 impl Sending {
     /// Runs until the capture ends or cannot be encoded.
     async fn run(self: &Rc<Self>, events: &impl Fn(SenderEvent)) -> SenderEvent {
-        let mut slot = EncoderSlot::default();
+        let mut encoders = Encoders::default();
         let repeats = self.source.kind == TrackKind::Screen;
         let mut last: Option<Guard<VideoFrame>> = None;
         let mut next = self.read();
@@ -218,7 +308,7 @@ impl Sending {
             let Some(picture) = picture.filter(|_| !self.stopped.get()) else {
                 return SenderEvent::Ended;
             };
-            if let Err(reason) = self.take(&picture, &mut slot, events).await {
+            if let Err(reason) = self.take(&picture, &mut encoders, events).await {
                 return SenderEvent::Failed(reason);
             }
             last = repeats.then_some(picture);
@@ -231,42 +321,68 @@ impl Sending {
         Box::pin(async move { sending.reader.next().await })
     }
 
-    /// Encodes a picture, unless nobody takes it or the encoder is behind.
+    /// Encodes a picture in all layers that somebody takes, unless an encoder is behind.
     async fn take(
         self: &Rc<Self>,
         picture: &VideoFrame,
-        slot: &mut EncoderSlot,
+        encoders: &mut Encoders,
         events: &impl Fn(SenderEvent),
     ) -> Result<(), String> {
         let now = WebClock::now();
-        let captured = picture.timestamp() as i64;
-        self.clock.borrow_mut().captured_at(captured, now);
-        let size = self
-            .source
-            .parameters
-            .encoded_size(picture.display_width(), picture.display_height());
-        let fits = slot.encoder.as_ref().is_some_and(|encoder| {
-            let encoding = encoder.encoding();
-            (encoding.width, encoding.height) == size && !encoder.has_failed()
-        });
-        if !fits {
-            slot.failures += u32::from(slot.encoder.as_ref().is_some_and(PictureEncoder::has_failed));
-            if slot.failures > MAX_ENCODER_FAILURES {
+        let captured_us = picture.timestamp() as i64;
+        self.clock.borrow_mut().captured_at(captured_us, now);
+        let captured = (picture.display_width(), picture.display_height());
+        if encoders.layers.is_empty() || encoders.captured != captured {
+            self.plan(encoders, captured, events).await?;
+        }
+        let largest = encoders.layers.len().saturating_sub(1) as u8;
+        let wanted = match self.flowing.get() {
+            true => self.wanted.get().capped(largest),
+            false => Layers::default(),
+        };
+        for (spatial, slot) in (0..).zip(&mut encoders.layers) {
+            if !wanted.has(spatial) {
+                slot.encoder = None;
+                continue;
+            }
+            if slot.encoder.as_ref().is_some_and(PictureEncoder::has_failed) {
+                encoders.failures += 1;
+                slot.encoder = None;
+            }
+            if encoders.failures > MAX_ENCODER_FAILURES {
                 return Err("the encoder fails again and again".into());
             }
-            slot.encoder = Some(self.open_encoder(size, events).await?);
-            self.keyframe_wanted.set(true);
+            if slot.is_due(captured_us) {
+                self.encode(picture, spatial, slot, now)?;
+            }
         }
-        let Some(encoder) = slot.encoder.as_ref().filter(|_| self.flowing.get()) else {
-            return Ok(());
+        Ok(())
+    }
+
+    fn encode(
+        self: &Rc<Self>,
+        picture: &VideoFrame,
+        spatial: u8,
+        slot: &mut EncoderSlot,
+        now: Timestamp,
+    ) -> Result<(), String> {
+        let encoder = match slot.encoder.take() {
+            Some(encoder) => encoder,
+            None => {
+                self.want_keyframes(Layers::of(spatial));
+                self.open_encoder(spatial, slot)?
+            }
         };
-        if encoder.queue_size() >= self.source.parameters.max_encoder_queue {
+        let encoder = slot.encoder.insert(encoder);
+        let parameters = &self.source.parameters;
+        if encoder.queue_size() >= parameters.max_encoder_queue {
             return Ok(());
         }
-        let longest = u64::from(self.source.parameters.max_keyframe_interval_ms);
-        let overdue = now.since(slot.last_keyframe) >= Duration::from_millis(longest);
-        let keyframe = self.keyframe_wanted.replace(false) || overdue;
+        let longest = Duration::from_millis(parameters.max_keyframe_interval_ms.into());
+        let asked = self.keyframes_wanted.get();
+        let keyframe = asked.has(spatial) || now.since(slot.last_keyframe) >= longest;
         if keyframe {
+            self.keyframes_wanted.set(asked.without(Layers::of(spatial)));
             slot.last_keyframe = now;
         }
         // A failure shows in `has_failed` with the next picture.
@@ -274,52 +390,83 @@ impl Sending {
         Ok(())
     }
 
-    async fn open_encoder(
-        self: &Rc<Self>,
-        size: (u32, u32),
-        events: &impl Fn(SenderEvent),
-    ) -> Result<PictureEncoder, String> {
-        let parameters = &self.source.parameters;
-        let encoding = PictureEncoder::choose(parameters, size)
-            .await
-            .ok_or("this browser encodes neither VP9 nor VP8")?;
-        let sending = Rc::downgrade(self);
-        let encoder = PictureEncoder::open(parameters, encoding, move |picture| {
-            if let Some(sending) = sending.upgrade() {
-                sending.send(picture);
-            }
-        })
-        .map_err(|error| js::describe(&error))?;
-        events(SenderEvent::Described(self.source.describe(&encoding)));
-        Ok(encoder)
+    fn want_keyframes(&self, layers: Layers) {
+        self.keyframes_wanted
+            .set(self.keyframes_wanted.get().with(layers));
     }
 
-    fn send(&self, picture: EncodedPicture) {
-        if self.stopped.get() || (self.broken.get() && !picture.keyframe) {
+    /// Finds out what captures of this size are encoded as.
+    async fn plan(
+        &self,
+        encoders: &mut Encoders,
+        captured: (u32, u32),
+        events: &impl Fn(SenderEvent),
+    ) -> Result<(), String> {
+        encoders.captured = captured;
+        encoders.layers.clear();
+        for planned in self.source.parameters.plan(captured.0, captured.1) {
+            let encoding = PictureEncoder::choose(&planned)
+                .await
+                .ok_or("this browser encodes neither VP9 nor VP8")?;
+            encoders.layers.push(EncoderSlot {
+                planned,
+                encoding,
+                encoder: None,
+                last_keyframe: Timestamp::ZERO,
+                due_us: i64::MIN / 2,
+            });
+        }
+        let layers = encoders.layers.iter();
+        let description = self
+            .source
+            .describe(layers.map(|slot| (slot.planned, slot.encoding)));
+        events(SenderEvent::Described(description));
+        Ok(())
+    }
+
+    fn open_encoder(self: &Rc<Self>, spatial: u8, slot: &EncoderSlot) -> Result<PictureEncoder, String> {
+        let sending = Rc::downgrade(self);
+        let output = move |picture| {
+            if let Some(sending) = sending.upgrade() {
+                sending.send(spatial, picture);
+            }
+        };
+        let hint = self.source.parameters.content_hint;
+        PictureEncoder::open(&slot.planned.parameters, hint, slot.encoding, output)
+            .map_err(|error| js::describe(&error))
+    }
+
+    fn send(&self, spatial: u8, picture: EncodedPicture) {
+        let layer = Layers::of(spatial);
+        let broken = self.broken.get();
+        if self.stopped.get() || (broken.has(spatial) && !picture.keyframe) {
             return;
         }
+        let mut sent = self.sent.borrow_mut();
+        let Some(sent) = sent.get_mut(usize::from(spatial)) else {
+            return;
+        };
         if picture.decoder.is_some() {
-            self.decoder.replace(picture.decoder);
+            sent.decoder = picture.decoder;
         }
-        let decoder = picture.keyframe.then(|| self.decoder.borrow().clone()).flatten();
         let bytes = picture.payload.len();
         let frame = EncodedFrame {
             track: self.source.track,
-            spatial: 0,
+            spatial,
             temporal: picture.temporal,
             capture_time_us: self.clock.borrow().place(picture.stamp_us).as_micros(),
             keyframe: picture.keyframe,
             duration_us: picture.duration_us,
             audio_level: None,
-            decoder,
+            decoder: picture.keyframe.then(|| sent.decoder.clone()).flatten(),
             payload: picture.payload,
         };
-        let lost = self.client.send_frame(frame).is_err();
-        self.broken.set(lost);
-        if lost {
-            self.keyframe_wanted.set(true);
+        if self.client.send_frame(frame).is_err() {
+            self.broken.set(broken.with(layer));
+            self.want_keyframes(layer);
         } else {
-            self.meter.borrow_mut().add(bytes, WebClock::now());
+            self.broken.set(broken.without(layer));
+            sent.meter.add(bytes, WebClock::now());
         }
     }
 }
