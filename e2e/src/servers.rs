@@ -192,7 +192,20 @@ impl ActixApi {
     /// # Errors
     /// When it does not come up.
     pub async fn start_with(nats: &Nats, flags: &[(&str, &str)]) -> anyhow::Result<Server> {
+        Self::start_at(free_port()?, nats, flags).await
+    }
+
+    /// Starts it with an address that other servers send clients to.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn start_public(nats: &Nats) -> anyhow::Result<Server> {
         let port = free_port()?;
+        let address = format!("ws://127.0.0.1:{port}/ws");
+        Self::start_at(port, nats, &[("public-websocket-url", &address)]).await
+    }
+
+    async fn start_at(port: u16, nats: &Nats, flags: &[(&str, &str)]) -> anyhow::Result<Server> {
         let server = Server::new("actix-api", format!("http://127.0.0.1:{port}"))?;
         let database = format!("sqlite://{}", server.folder().join("videocall.db").display());
         let mut server = server

@@ -6,7 +6,7 @@ use std::time::Duration;
 use e2e::{ActixApi, Caller, Nats, Server, WebTransportServer, join};
 use tokio::time::Instant;
 use videocall_client::{ConnectionState, TransportPreference};
-use videocall_types::api::TransportKind;
+use videocall_types::api::{JoinResponse, RelayEndpoint, TransportKind};
 use videocall_types::limits::{LIVENESS, RELAY_LIVENESS};
 
 /// What draining takes at most: the default time for clients to move, farewells, and the end of a
@@ -23,7 +23,9 @@ const BACK: Duration = LIVENESS.saturating_add(RELAY_LIVENESS);
 struct Deployment {
     _nats: Nats,
     api: Server,
+    transport: TransportKind,
     relays: [Server; 2],
+    meeting: String,
 }
 
 impl Deployment {
@@ -37,19 +39,54 @@ impl Deployment {
         );
         let deployment = Self {
             api: api.expect("the API starts"),
+            transport: TransportKind::WebTransport,
             relays: [one.expect("a relay starts"), two.expect("a relay starts")],
+            meeting: "cluster".into(),
             _nats: nats,
         };
         deployment.until_offered(2).await;
         deployment
     }
 
-    /// Waits until joins are answered with so many WebTransport relays.
+    /// The REST interface with a WebSocket relay, and two more WebSocket relays, of which one is the first
+    /// for the meeting.
+    async fn of_websockets() -> Self {
+        let nats = Nats::start().await.expect("NATS starts");
+        let (api, one, two) = tokio::join!(
+            ActixApi::start(&nats),
+            ActixApi::start_public(&nats),
+            ActixApi::start_public(&nats),
+        );
+        let mut deployment = Self {
+            api: api.expect("the API starts"),
+            transport: TransportKind::WebSocket,
+            relays: [one.expect("a relay starts"), two.expect("a relay starts")],
+            meeting: String::new(),
+            _nats: nats,
+        };
+        deployment.until_offered(3).await;
+        for number in 0.. {
+            deployment.meeting = format!("cluster-{number}");
+            let ticket = deployment.ticket().await;
+            if ticket.relays[0].url.starts_with("ws:") {
+                break;
+            }
+        }
+        deployment
+    }
+
+    async fn ticket(&self) -> JoinResponse {
+        join(&self.api.url, &self.meeting, "probe")
+            .await
+            .expect("a ticket")
+    }
+
+    /// Waits until joins are answered with so many relays of the transport.
     async fn until_offered(&self, count: usize) {
         let offered = async || {
             let ticket = join(&self.api.url, "probe", "probe").await.expect("a ticket");
-            let is = |transport| transport == TransportKind::WebTransport;
-            ticket.relays.iter().filter(|relay| is(relay.transport)).count()
+            let is = |relay: &&RelayEndpoint| relay.transport == self.transport;
+            ticket.relays.iter().filter(is).count()
         };
         tokio::time::timeout(Duration::from_secs(10), async {
             while offered().await != count {
@@ -61,20 +98,18 @@ impl Deployment {
     }
 
     fn caller(&self, name: &str, transport: TransportPreference) -> Caller {
-        Caller::start(&self.api.url, "cluster", name, transport).expect("allowed names")
+        Caller::start(&self.api.url, &self.meeting, name, transport).expect("allowed names")
     }
 
-    /// Sessions on a WebTransport relay.
+    /// Sessions on one of the two relays.
     async fn sessions_on(&self, relay: usize) -> f64 {
         let page = self.relays[relay].page("/metrics").await.expect("figures");
-        let of = |line: &str| {
-            let value = line.strip_prefix("videocall_sessions{transport=\"webtransport\"} ")?;
-            value.parse().ok()
-        };
+        let name = format!("videocall_sessions{{transport=\"{}\"}} ", self.transport);
+        let of = |line: &str| line.strip_prefix(&name)?.parse().ok();
         page.lines().find_map(of).unwrap_or_default()
     }
 
-    /// Which of the WebTransport relays has sessions.
+    /// Which of the two relays has sessions.
     async fn busy_relay(&self) -> usize {
         usize::from(self.sessions_on(1).await > self.sessions_on(0).await)
     }
@@ -88,41 +123,69 @@ async fn a_rolling_restart_of_both_relays_is_not_heard() {
         deployment.caller("bob", TransportPreference::WebTransport),
         deployment.caller("eve", TransportPreference::WebSocket),
     ];
+    let silences = rolling_restart(&mut deployment, &callers).await;
+    assert!(
+        silences.iter().all(|silence| *silence <= LONGEST_SILENCE),
+        "{silences:?}: {callers:?}"
+    );
+    let moved = callers.iter().filter(|caller| caller.seen().joins >= 3).count();
+    assert_eq!(moved, 2, "both WebTransport callers have moved twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_is_one_of_websocket_relays() {
+    let mut deployment = Deployment::of_websockets().await;
+    let callers = ["ann", "bob"].map(|name| deployment.caller(name, TransportPreference::WebSocket));
+    let silences = rolling_restart(&mut deployment, &callers).await;
+    assert!(
+        silences.iter().all(|silence| *silence <= LONGEST_SILENCE),
+        "{silences:?}: {callers:?}"
+    );
+    assert!(
+        callers.iter().all(|caller| caller.seen().joins >= 2),
+        "both have moved"
+    );
+}
+
+/// Restarts both relays, first the one with the callers, and checks that everybody stays who they are.
+/// Returns the longest silence that each has heard of each.
+async fn rolling_restart(deployment: &mut Deployment, callers: &[Caller]) -> Vec<Duration> {
     let mut sessions = Vec::new();
-    for caller in &callers {
+    for caller in callers {
         sessions.push(caller.session().await.expect("in"));
     }
-    everybody_hears_everybody(&callers, &sessions).await;
+    everybody_hears_everybody(callers, &sessions).await;
 
     let since = Instant::now();
     let first = deployment.busy_relay().await;
     for (turn, relay) in [first, 1 - first].into_iter().enumerate() {
+        let offered = deployment.ticket().await.relays.len();
         let server = &mut deployment.relays[relay];
         let ended = match turn {
             0 => server.terminate(DRAINED).await,
             _ => server.drain().await,
         };
         ended.expect("it ends within the stated time");
-        everybody_hears_everybody(&callers, &sessions).await;
+        everybody_hears_everybody(callers, &sessions).await;
         deployment.relays[relay].start().await.expect("it starts again");
-        deployment.until_offered(2).await;
-        everybody_hears_everybody(&callers, &sessions).await;
+        while deployment.ticket().await.relays.len() < offered {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        everybody_hears_everybody(callers, &sessions).await;
     }
 
+    let mut silences = Vec::new();
     for (caller, own) in callers.iter().zip(&sessions) {
         let seen = caller.seen();
         assert_eq!(seen.session, Some(*own), "everybody stays who they are");
-        assert!(seen.left.is_empty() && seen.roster.len() == 2, "{seen:?}");
-        for other in sessions.iter().filter(|other| *other != own) {
-            let silence = seen.longest_silence_of(*other, since).expect("heard");
-            assert!(
-                silence <= LONGEST_SILENCE,
-                "{own} did not hear {other} for {silence:?}: {seen:?}"
-            );
-        }
+        assert!(
+            seen.left.is_empty() && seen.roster.len() + 1 == sessions.len(),
+            "{seen:?}"
+        );
+        let others = sessions.iter().filter(|other| *other != own);
+        silences.extend(others.map(|other| seen.longest_silence_of(*other, since).expect("heard")));
     }
-    let moved = callers.iter().filter(|caller| caller.seen().joins >= 3).count();
-    assert_eq!(moved, 2, "both WebTransport callers have moved twice");
+    silences
 }
 
 async fn everybody_hears_everybody(callers: &[Caller], sessions: &[videocall_types::SessionId]) {
