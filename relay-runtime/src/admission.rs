@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rand::RngExt as _;
 use relay_core::JoinRequest;
 use videocall_types::api::TransportKind;
 use videocall_types::limits::PROTOCOL_VERSION;
@@ -45,6 +46,18 @@ impl Seats {
     }
 }
 
+/// When somebody may come back for whom there is no room now, milliseconds: about as long as it takes
+/// until that may have changed, and not all at the same moment.
+const RETRY_AFTER_MS: std::ops::Range<u32> = 3_000..8_000;
+
+/// A refusal that does not hold for long.
+pub(crate) fn later(code: CloseCode) -> Closing {
+    Closing {
+        retry_after_ms: rand::rng().random_range(RETRY_AFTER_MS),
+        ..Closing::new(code)
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         self.0.taken.fetch_sub(1, Ordering::Relaxed);
@@ -80,12 +93,9 @@ impl Relay {
         let verified_at = self.clock().now();
         // Whoever was in the call before stays in it.
         if self.overload().is_busy() && resume.is_none() {
-            return Err(Closing::new(CloseCode::Busy));
+            return Err(later(CloseCode::Busy));
         }
-        let place = self
-            .seats()
-            .take()
-            .ok_or_else(|| Closing::new(CloseCode::RelayFull))?;
+        let place = self.seats().take().ok_or_else(|| later(CloseCode::RelayFull))?;
         let request = JoinRequest {
             user_id: claims.sub.clone(),
             display_name: claims.name.clone(),
