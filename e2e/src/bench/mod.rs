@@ -4,10 +4,12 @@
 
 mod floor;
 mod scenario;
+mod soak;
 mod stage;
 mod table;
 
 pub use floor::serve as serve_floor;
 pub use scenario::Scenario;
+pub use soak::soak;
 pub use stage::{Measured, measure};
 pub use table::{line, merge, title};

@@ -14,8 +14,15 @@ use crate::{ActixApi, Nats, Process, Server, VideocallServer, WebTransportServer
 /// Connections have found their pace by then.
 const WARM_UP: Duration = Duration::from_secs(3);
 
-/// One machine joins for all; what is logged is not what is measured.
-const FLAGS: &[(&str, &str)] = &[("joins-per-minute", "0"), ("log", "warn")];
+/// What is logged is not what is measured.
+pub(super) const QUIET: &[(&str, &str)] = &[("log", "warn")];
+
+/// And one machine joins for all.
+pub(super) const OPEN: &[(&str, &str)] = &[
+    ("log", "warn"),
+    ("joins-per-minute", "0"),
+    ("meetings-per-minute", "0"),
+];
 
 /// A load's figures, with a relay and without.
 #[derive(Debug)]
@@ -72,7 +79,7 @@ struct Servers {
 impl Servers {
     async fn start(scenario: Scenario, transport: Transport) -> anyhow::Result<Self> {
         if scenario != Scenario::TwoRelays {
-            let server = VideocallServer::start_with(FLAGS).await?;
+            let server = VideocallServer::start_with(OPEN).await?;
             return Ok(Self {
                 urls: vec![server.url.clone()],
                 relays: vec![server],
@@ -80,9 +87,9 @@ impl Servers {
             });
         }
         let nats = Nats::start().await?;
-        let mut relays = vec![ActixApi::start_with(&nats, FLAGS).await?];
+        let mut relays = vec![ActixApi::start_with(&nats, OPEN).await?];
         if transport == Transport::WebSocket {
-            relays.push(ActixApi::start_with(&nats, FLAGS).await?);
+            relays.push(ActixApi::start_with(&nats, OPEN).await?);
         }
         // Tickets are given by the first kind alone.
         let urls = relays.iter().map(|relay| relay.url.clone()).collect();
@@ -92,7 +99,7 @@ impl Servers {
             Transport::WebTransport => 2,
         };
         for _ in 0..others {
-            relays.push(WebTransportServer::start_with(&nats, &FLAGS[1..]).await?);
+            relays.push(WebTransportServer::start_with(&nats, QUIET).await?);
         }
         Ok(Self {
             urls,
