@@ -25,6 +25,14 @@ impl ReadRate {
     pub(crate) const NOTHING: Self = Self(0);
 }
 
+/// What comes of an attempt to read.
+#[expect(clippy::large_enum_variant, reason = "it lives for a moment")]
+enum Taken {
+    Packet(Outgoing),
+    Nothing,
+    End,
+}
+
 /// What a participant shows: the cameras of these, each in the size of this layer.
 pub(crate) type Shown = BTreeMap<SessionId, u8>;
 
@@ -35,7 +43,7 @@ pub(crate) struct Client {
     pub(crate) connection: Option<Arc<Member>>,
     pub(crate) session: Option<SessionId>,
     /// Everybody else, and whether they have a camera.
-    pub(crate) roster: BTreeMap<SessionId, (String, bool)>,
+    pub(crate) roster: BTreeMap<SessionId, bool>,
     /// `None`: everything.
     pub(crate) shown: Option<Shown>,
     /// Who is announced to speak.
@@ -45,7 +53,10 @@ pub(crate) struct Client {
     pub(crate) voice: Option<u8>,
     pub(crate) received: Received,
     sounds: u64,
-    budget: usize,
+    /// What it may read now; below zero what it has read too much.
+    budget: i64,
+    /// A frame of video that is not through yet, and its bytes that are left.
+    on_its_way: Option<(Outgoing, i64)>,
     trackers: HashMap<LayerId, DependencyTracker>,
     /// When keyframes were last asked for.
     asked: [Option<Timestamp>; 3],
@@ -72,9 +83,10 @@ pub(crate) struct Picture {
 }
 
 impl Received {
-    /// The most microphones whose frames of one instant were all received.
-    pub(crate) fn most_microphones(&self) -> usize {
-        self.microphones.values().map(BTreeSet::len).max().unwrap_or(0)
+    /// Instants of which frames of more microphones than this were received.
+    pub(crate) fn instants_above(&self, microphones: usize) -> usize {
+        let several = self.microphones.values();
+        several.filter(|heard| heard.len() > microphones).count()
     }
 
     pub(crate) fn sounds(&self) -> u64 {
@@ -105,6 +117,7 @@ impl Client {
             received: Received::default(),
             sounds: 0,
             budget: 0,
+            on_its_way: None,
             trackers: HashMap::new(),
             asked: [None; 3],
         }
@@ -139,6 +152,7 @@ impl Client {
         self.session = Some(member.session());
         self.connection = Some(member);
         self.trackers.clear();
+        self.on_its_way = None;
         self.asked = [None; 3];
         self.received.pictures.clear();
         self.speakers.clear();
@@ -177,6 +191,10 @@ impl Client {
             self.received
                 .pictures
                 .retain(|session, _| shown.contains_key(session));
+            let begun = session_of(self.on_its_way.as_ref());
+            if begun.is_some_and(|session| !shown.contains_key(&session)) {
+                self.on_its_way = None;
+            }
         }
         if let Some(member) = &self.connection {
             let message = ClientMessage::Subscribe(interest);
@@ -231,21 +249,55 @@ impl Client {
         let queued = member.outbox().queued_bytes();
         assert!(queued <= bound, "{queued} bytes wait for {}", self.name);
 
-        self.budget = (self.budget + self.rate.0).min(self.rate.0 * 4);
-        let mut context = Context::from_waker(Waker::noop());
+        let allowance = i64::try_from(self.rate.0).expect("bytes");
+        self.budget = (self.budget + allowance).min(allowance * 4);
         while self.budget > 0 {
-            match meeting.poll_outgoing(&member, ClassSet::ALL, now, &mut context) {
-                Poll::Ready(Some(next)) => {
-                    self.budget = self.budget.saturating_sub(next.packet.len());
+            match self.take(meeting, &member, now) {
+                Taken::Packet(next) => {
                     if let Some(closing) = self.receive(&next, now) {
                         return Some(closing);
                     }
                 }
-                Poll::Ready(None) => return member.closing(),
-                Poll::Pending => break,
+                Taken::Nothing => break,
+                Taken::End => return member.closing(),
             }
         }
         None
+    }
+
+    /// The next packet that is through: as over QUIC, where a large frame of video takes its time and
+    /// control and sound pass it on the way.
+    fn take(&mut self, meeting: &Meeting, member: &Arc<Member>, now: Timestamp) -> Taken {
+        let mut context = Context::from_waker(Waker::noop());
+        let mut poll = |classes| meeting.poll_outgoing(member, classes, now, &mut context);
+        for classes in [ClassSet::CONTROL, ClassSet::AUDIO] {
+            match poll(classes) {
+                Poll::Ready(Some(next)) => {
+                    self.budget -= next.packet.len() as i64;
+                    return Taken::Packet(next);
+                }
+                Poll::Ready(None) => return Taken::End,
+                Poll::Pending => {}
+            }
+        }
+        let (next, rest) = match self.on_its_way.take() {
+            Some(begun) => begun,
+            None => match poll(ClassSet::VIDEO) {
+                Poll::Ready(Some(next)) => {
+                    let length = next.packet.len() as i64;
+                    (next, length)
+                }
+                Poll::Ready(None) => return Taken::End,
+                Poll::Pending => return Taken::Nothing,
+            },
+        };
+        let written = self.budget.min(rest);
+        self.budget -= written;
+        if written == rest {
+            return Taken::Packet(next);
+        }
+        self.on_its_way = Some((next, rest - written));
+        Taken::Nothing
     }
 
     fn receive(&mut self, next: &Outgoing, now: Timestamp) -> Option<Closing> {
@@ -273,6 +325,9 @@ impl Client {
                     assert!(self.roster.remove(&session).is_some(), "{session} left twice");
                     self.trackers.retain(|layer, _| layer.track.session != session);
                     self.received.pictures.remove(&session);
+                    if session_of(self.on_its_way.as_ref()) == Some(session) {
+                        self.on_its_way = None;
+                    }
                 }
             }
             ServerMessage::Speakers(order) => self.take_speakers(order),
@@ -358,9 +413,15 @@ impl Client {
     }
 }
 
-fn known(participant: &Participant) -> (SessionId, (String, bool)) {
+fn known(participant: &Participant) -> (SessionId, bool) {
     let camera = participant.tracks.iter().any(|info| info.track == CAMERA);
-    (participant.session, (participant.display_name.clone(), camera))
+    (participant.session, camera)
+}
+
+/// Whose frame has begun to arrive; when it is of no use any more, its stream is reset.
+fn session_of(begun: Option<&(Outgoing, i64)>) -> Option<SessionId> {
+    let layer = begun?.0.layer?;
+    Some(layer.track.session)
 }
 
 pub(crate) fn camera_of(session: SessionId) -> TrackRef {

@@ -121,6 +121,11 @@ pub(crate) fn sound(sequence: u64, dbov: u8) -> FrameHeader {
     }
 }
 
+/// The length of a packet with a delta frame of this size.
+pub(crate) fn delta_bytes(spatial: u8) -> usize {
+    packet(FrameHeader { spatial, ..blank() }).len()
+}
+
 /// The packet of a frame, as large as such frames are.
 pub(crate) fn packet(header: FrameHeader) -> Bytes {
     let size = match (header.kind.is_audio(), header.keyframe) {
@@ -170,7 +175,8 @@ fn blank() -> FrameHeader {
         spatial: 0,
         temporal: 0,
         sequence: 0,
-        capture_time_us: 0,
+        // As many bytes as in a run.
+        capture_time_us: 1_000_000_000,
         keyframe: false,
         reference_distance: 0,
         duration_us: 0,

@@ -2,7 +2,6 @@
 //! not at all, show others in changing sizes and speak in turns; relays are cut off, die and start
 //! again; the bus loses messages. In the end everything has to be in order again.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rand::RngExt;
@@ -155,7 +154,7 @@ impl Turmoil {
         let world = &mut self.world;
         let shown = world.rng.random_bool(0.8).then(|| {
             let mut shown = Shown::new();
-            for (&session, (_, camera)) in &world.clients[index].roster {
+            for (&session, camera) in &world.clients[index].roster {
                 if *camera && world.rng.random_bool(0.6) {
                     shown.insert(session, world.rng.random_range(0..3));
                 }
@@ -238,7 +237,7 @@ impl Turmoil {
             .filter_map(|client| client.session)
             .collect();
         assert_eq!(world.check_speakers(), speaking, "the louder come first");
-        let roster: BTreeMap<_, _> = world.present();
+        let roster = world.connected().map(|client| client.name.clone()).collect();
         let frames = world
             .clients
             .iter()
@@ -247,7 +246,7 @@ impl Turmoil {
         Outcome {
             joins: world.joins,
             frames: self.frames + frames,
-            roster: roster.into_values().map(|(name, _)| name).collect(),
+            roster,
         }
     }
 }
