@@ -14,8 +14,8 @@ use libfuzzer_sys::fuzz_target;
 use relay_core::{ClassSet, Departure, JoinRequest, Meeting, MeetingSettings, Member};
 use videocall_types::{
     Capabilities, ClientMessage, CloseCode, Closing, DependencyTracker, Frame, FrameHeader, Hello, Interest,
-    LayerId, ServerMessage, SessionId, Subscription, Timestamp, TrackId, TrackInfo, TrackKind, TrackRef,
-    is_frame,
+    LayerId, LayerInfo, ServerMessage, SessionId, Subscription, Timestamp, TrackId, TrackInfo, TrackKind,
+    TrackRef, is_frame,
 };
 
 /// Enough for every kind of interplay, few enough to be found.
@@ -25,6 +25,8 @@ const TRACKS: [(TrackId, TrackKind); 2] = [
     (TrackId(1), TrackKind::Microphone),
     (TrackId(2), TrackKind::Camera),
 ];
+/// The sizes in which cameras are sent, and shown.
+const SIZES: [(u32, u32); 3] = [(320, 180), (640, 360), (1280, 720)];
 
 fuzz_target!(|data: &[u8]| {
     let mut scene = Scene::new();
@@ -63,14 +65,18 @@ impl<'a> Script<'a> {
 struct Guest {
     member: Arc<Member>,
     layers: HashMap<LayerId, DependencyTracker>,
+    /// The layer of each camera that came last.
+    shown: HashMap<TrackRef, u8>,
     ended: bool,
 }
 
 struct Scene {
     meeting: Arc<Meeting>,
     guests: Vec<Guest>,
-    /// The next sequence of each track; it goes on when a session is resumed.
-    sequences: HashMap<SessionId, [u64; 2]>,
+    settings: Arc<MeetingSettings>,
+    /// The next sequence of the microphone and of each size of the camera; it goes on when a session
+    /// is resumed.
+    sequences: HashMap<SessionId, [u64; 1 + SIZES.len()]>,
     now: Timestamp,
 }
 
@@ -84,8 +90,10 @@ impl Scene {
         settings.outbox.video_bytes = 4 * 1024;
         let now = Timestamp::from_millis(1_700_000_000_000);
         let id = "demo".parse().expect("an id");
+        let settings = Arc::new(settings);
         Self {
-            meeting: Meeting::new(id, Arc::new(settings), 1, now),
+            meeting: Meeting::new(id, settings.clone(), 1, now),
+            settings,
             guests: Vec::new(),
             sequences: HashMap::new(),
             now,
@@ -93,7 +101,7 @@ impl Scene {
     }
 
     fn perform(&mut self, step: u8, script: &mut Script<'_>) {
-        match step % 12 {
+        match step % 16 {
             0 => self.join(script),
             1 => self.message(script),
             2 => self.raw_frame(script),
@@ -105,7 +113,14 @@ impl Scene {
                 .meeting
                 .from_bus(&Bytes::copy_from_slice(script.bytes()), self.now),
             10 => self.read_bus(),
-            _ => self.subscribe(script),
+            11 => self.subscribe(script),
+            12 => self.press(script),
+            13 => self.path_rate(script),
+            14 => {
+                let reachable = script.number() & 1 == 1;
+                self.meeting.set_bus_reachable(reachable, self.now);
+            }
+            _ => self.speak(script),
         }
         self.check_bounds();
     }
@@ -144,6 +159,7 @@ impl Scene {
             Ok(member) => self.guests.push(Guest {
                 member,
                 layers: HashMap::new(),
+                shown: HashMap::new(),
                 ended: false,
             }),
             Err(refusal) => assert!(
@@ -159,7 +175,10 @@ impl Scene {
         let Some(guest) = self.guest(script) else { return };
         let packet = Bytes::copy_from_slice(script.bytes());
         let outcome = match ClientMessage::decode(&packet) {
-            Ok(message) => meeting.control(&guest.member, message, now),
+            Ok(message) => {
+                guest.note_wish(&message);
+                meeting.control(&guest.member, message, now)
+            }
             Err(error) => Err(Closing::new(error.close_code())),
         };
         if outcome.is_err() {
@@ -171,7 +190,8 @@ impl Scene {
         let sessions: Vec<SessionId> = self.guests.iter().map(|guest| guest.member.session()).collect();
         let (meeting, now) = (self.meeting.clone(), self.now);
         let Some(guest) = self.guest(script) else { return };
-        let wish = script.number();
+        let (wish, size) = (script.number(), script.number());
+        let (width, height) = SIZES[usize::from(size) % SIZES.len()];
         let tracks: Vec<_> = sessions
             .into_iter()
             .take(7)
@@ -182,20 +202,39 @@ impl Scene {
                     session,
                     track: TRACKS[usize::from(wish >> 7)].0,
                 },
-                width: 320,
-                height: 180,
-                priority: 0,
+                width,
+                height,
+                priority: u32::from(size >> 2 & 3),
             })
             .collect();
-        // A refusal is as good as an answer here.
-        let _ = meeting.control(
-            &guest.member,
-            ClientMessage::Subscribe(Interest::Chosen {
-                speakers: tracks.len() % 2 == 1,
+        let interest = match size >> 4 {
+            15 => Interest::Everything,
+            speakers => Interest::Chosen {
+                speakers: speakers & 1 == 1,
                 tracks,
-            }),
-            now,
-        );
+            },
+        };
+        let message = ClientMessage::Subscribe(interest);
+        guest.note_wish(&message);
+        // A refusal is as good as an answer here.
+        let _ = meeting.control(&guest.member, message, now);
+    }
+
+    /// The relay or its way from the others is short of something.
+    fn press(&mut self, script: &mut Script<'_>) {
+        let level = script.number();
+        if level & 0x80 == 0 {
+            self.settings.pressure.set(level);
+        } else {
+            self.meeting.set_bus_pressure(level & 3, self.now);
+        }
+    }
+
+    fn path_rate(&mut self, script: &mut Script<'_>) {
+        if let Some(guest) = self.guest(script) {
+            let rate = u64::from(script.number()) << 16;
+            guest.member.outbox().set_path_rate(rate);
+        }
     }
 
     fn raw_frame(&mut self, script: &mut Script<'_>) {
@@ -213,23 +252,21 @@ impl Scene {
         let member = guest.member.clone();
         let session = member.session();
         let (shape, size) = (script.number(), script.number());
-        let which = usize::from(shape & 1);
+        let camera = shape & 1 == 1;
         let forged = shape >> 1 & 0x0f == 0x0f;
-        let next = &mut self.sequences.entry(session).or_default()[which];
-        let sequence = *next;
-        *next += 1 + u64::from(shape >> 6 & 1);
+        let spatial = if camera { size >> 2 & 3 } else { 0 }.min(SIZES.len() as u8 - 1);
         let header = FrameHeader {
             session: if forged { other_than(session) } else { session },
-            track: TRACKS[which].0,
-            kind: TRACKS[which].1,
-            spatial: 0,
-            temporal: if which == 1 { shape >> 4 & 3 } else { 0 },
-            sequence,
+            track: TRACKS[usize::from(camera)].0,
+            kind: TRACKS[usize::from(camera)].1,
+            spatial,
+            temporal: if camera { shape >> 4 & 3 } else { 0 },
+            sequence: self.next_sequence(session, camera, spatial, shape),
             capture_time_us: now.as_micros(),
-            keyframe: which == 0 || shape >> 3 & 1 == 1,
+            keyframe: !camera || shape >> 3 & 1 == 1,
             reference_distance: u32::from(size & 3),
             duration_us: 0,
-            audio_level: None,
+            audio_level: (!camera && size < 128).then_some(size),
         };
         let packet = Frame {
             header,
@@ -245,6 +282,47 @@ impl Scene {
                 meeting.depart(&member, Departure::Left, now);
             }
         }
+    }
+
+    fn next_sequence(&mut self, session: SessionId, camera: bool, spatial: u8, shape: u8) -> u64 {
+        let which = if camera { 1 + usize::from(spatial) } else { 0 };
+        let next = &mut self.sequences.entry(session).or_default()[which];
+        let sequence = *next;
+        *next += 1 + u64::from(shape >> 6 & 1);
+        sequence
+    }
+
+    /// Somebody says something for as long as it takes to be noticed.
+    fn speak(&mut self, script: &mut Script<'_>) {
+        let Some(guest) = self.guest(script) else { return };
+        let (member, session) = (guest.member.clone(), guest.member.session());
+        let loudness = script.number() & 0x7f;
+        for _ in 0..20 {
+            let header = FrameHeader {
+                session,
+                track: TRACKS[0].0,
+                kind: TRACKS[0].1,
+                spatial: 0,
+                temporal: 0,
+                sequence: self.next_sequence(session, false, 0, 0),
+                capture_time_us: self.now.as_micros(),
+                keyframe: true,
+                reference_distance: 0,
+                duration_us: 0,
+                audio_level: Some(loudness),
+            };
+            let packet = Frame {
+                header,
+                decoder: None,
+                redundancy: Vec::new(),
+                payload: vec![0; 10].into(),
+            };
+            if self.meeting.media(&member, &packet.encode(), self.now).is_err() {
+                return self.meeting.depart(&member, Departure::Left, self.now);
+            }
+            self.now += Duration::from_millis(20);
+        }
+        self.meeting.on_timer(self.now);
     }
 
     fn depart(&mut self, script: &mut Script<'_>) {
@@ -323,9 +401,35 @@ impl Guest {
         }
     }
 
+    /// Of what is not wanted any more there is no decoder.
+    fn note_wish(&mut self, message: &ClientMessage) {
+        if let ClientMessage::Subscribe(Interest::Chosen { tracks, .. }) = message {
+            let wanted = |track: &TrackRef| tracks.iter().any(|wish| wish.track == *track);
+            self.forget(|track| !wanted(track));
+        }
+    }
+
+    /// Nor of what has ended.
+    fn note_news(&mut self, message: &ServerMessage) {
+        match message {
+            ServerMessage::ParticipantsLeft(gone) => self.forget(|track| gone.contains(&track.session)),
+            ServerMessage::TrackRemoved(ended) => self.forget(|track| track == ended),
+            ServerMessage::Speakers(order) => {
+                assert!((1..order.len()).all(|index| !order[..index].contains(&order[index])));
+            }
+            _ => {}
+        }
+    }
+
+    fn forget(&mut self, is_gone: impl Fn(&TrackRef) -> bool) {
+        self.layers.retain(|layer, _| !is_gone(&layer.track));
+        self.shown.retain(|track, _| !is_gone(track));
+    }
+
     fn check(&mut self, packet: &Bytes) {
         if !is_frame(packet) {
-            ServerMessage::decode(packet).expect("relays speak the protocol");
+            let message = ServerMessage::decode(packet).expect("relays speak the protocol");
+            self.note_news(&message);
             return;
         }
         let frame = Frame::decode(packet);
@@ -339,6 +443,11 @@ impl Guest {
         if header.kind.is_audio() {
             return;
         }
+        let last = self.shown.insert(header.track_ref(), header.spatial);
+        assert!(
+            header.keyframe || last.is_none_or(|last| last == header.spatial),
+            "another size begins with a keyframe"
+        );
         let tracker = self.layers.entry(header.layer()).or_default();
         assert!(
             tracker.newest().is_none_or(|newest| header.sequence > newest),
@@ -357,11 +466,22 @@ fn other_than(session: SessionId) -> SessionId {
 }
 
 fn track(track: TrackId, kind: TrackKind, muted: bool) -> TrackInfo {
+    let layer = |(spatial, (width, height))| LayerInfo {
+        spatial,
+        temporal_layers: 4,
+        width,
+        height,
+        frames_per_second: 30,
+        bitrate_bps: 0,
+    };
     TrackInfo {
         track,
         kind,
         muted,
         codec: String::new(),
-        layers: Vec::new(),
+        layers: match kind {
+            TrackKind::Camera => (0..).zip(SIZES).map(layer).collect(),
+            _ => Vec::new(),
+        },
     }
 }

@@ -26,7 +26,6 @@ impl ReadRate {
 }
 
 /// What comes of an attempt to read.
-#[expect(clippy::large_enum_variant, reason = "it lives for a moment")]
 enum Taken {
     Packet(Outgoing),
     Nothing,
