@@ -259,7 +259,8 @@ struct Encoders {
 struct EncoderSlot {
     planned: PlannedLayer,
     encoding: Encoding,
-    /// Only while somebody shows its pictures.
+    /// Once somebody has shown its pictures; it rests while nobody does, because opening one takes longer
+    /// than somebody who comes should wait for the first picture.
     encoder: Option<PictureEncoder>,
     last_keyframe: Timestamp,
     /// When the next picture is due, microseconds on the capture's clock.
@@ -342,7 +343,6 @@ impl Sending {
         };
         for (spatial, slot) in (0..).zip(&mut encoders.layers) {
             if !wanted.has(spatial) {
-                slot.encoder = None;
                 continue;
             }
             if slot.encoder.as_ref().is_some_and(PictureEncoder::has_failed) {
