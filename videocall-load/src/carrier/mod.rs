@@ -1,5 +1,6 @@
 //! Raw connections: packets in and out, nothing kept.
 
+mod handshake;
 mod websocket;
 mod webtransport;
 

@@ -14,11 +14,12 @@ use tokio::task::JoinSet;
 use videocall_types::api::RelayEndpoint;
 use videocall_types::length_prefix;
 use videocall_types::limits::LIVENESS;
+use wtransport::ClientConfig;
 use wtransport::config::QuicTransportConfig;
-use wtransport::endpoint::endpoint_side::Client;
+use wtransport::quinn::{Connection, Endpoint, RecvStream, SendStream, TokioRuntime, VarInt};
 use wtransport::tls::Sha256Digest;
-use wtransport::{ClientConfig, Connection, Endpoint, RecvStream, SendStream, VarInt};
 
+use super::handshake::{self, BIDIRECTIONAL, DATAGRAM, Held, UNIDIRECTIONAL};
 use crate::framing::{Cutter, Framing};
 use crate::session::Inbox;
 
@@ -50,7 +51,7 @@ pub(crate) struct Sockets {
 }
 
 /// A socket, and how many connections were opened on it.
-type Socket = (Arc<Endpoint<Client>>, usize);
+type Socket = (Endpoint, usize);
 
 pub(crate) struct Reader {
     connection: Connection,
@@ -61,8 +62,7 @@ pub(crate) struct Writer {
     connection: Connection,
     control: SendStream,
     streams: HashMap<u8, SendStream>,
-    // Its connections end when the last of these is dropped.
-    _endpoint: Arc<Endpoint<Client>>,
+    _held: Held,
 }
 
 impl Sockets {
@@ -73,9 +73,12 @@ impl Sockets {
         trust: &Arc<TlsConfig>,
     ) -> anyhow::Result<(Reader, Writer)> {
         let endpoint = self.endpoint(relay, trust)?;
-        let connection = endpoint.connect(relay.url.as_str()).await?;
-        let (send, control) = connection.open_bi().await?.await?;
-        send.set_priority(CONTROL_PRIORITY);
+        let (host, address) = resolve(&relay.url).await?;
+        let connection = endpoint.connect(address, &host)?.await?;
+        let held = handshake::request(&connection, &relay.url).await?;
+        let (mut send, control) = connection.open_bi().await?;
+        send.set_priority(CONTROL_PRIORITY)?;
+        send.write_all(&BIDIRECTIONAL).await?;
         let reader = Reader {
             connection: connection.clone(),
             control,
@@ -84,16 +87,12 @@ impl Sockets {
             connection,
             control: send,
             streams: HashMap::new(),
-            _endpoint: endpoint,
+            _held: held,
         };
         Ok((reader, writer))
     }
 
-    fn endpoint(
-        &self,
-        relay: &RelayEndpoint,
-        trust: &Arc<TlsConfig>,
-    ) -> anyhow::Result<Arc<Endpoint<Client>>> {
+    fn endpoint(&self, relay: &RelayEndpoint, trust: &Arc<TlsConfig>) -> anyhow::Result<Endpoint> {
         let mut by_relay = self.by_relay.lock();
         let sockets = by_relay.entry(relay.url.clone()).or_default();
         if let Some((endpoint, used)) = sockets.last_mut()
@@ -102,14 +101,34 @@ impl Sockets {
             *used += 1;
             return Ok(endpoint.clone());
         }
-        let endpoint = Arc::new(Endpoint::client(configure(relay, trust)?)?);
+        let config = configure(relay, trust)?;
+        let settings = config.quic_endpoint_config().clone();
+        let mut endpoint = Endpoint::new(settings, None, socket()?, Arc::new(TokioRuntime))?;
+        endpoint.set_default_client_config(config.quic_config().clone());
         sockets.push((endpoint.clone(), 1));
         Ok(endpoint)
     }
 }
 
+/// The name to check the certificate by, and the address.
+async fn resolve(url: &str) -> anyhow::Result<(String, SocketAddr)> {
+    let rest = url
+        .strip_prefix("https://")
+        .context("WebTransport is at https://")?;
+    let authority = rest.split(['/', '?']).next().unwrap_or(rest);
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port.parse()?),
+        _ => (authority, 443),
+    };
+    let host = host.trim_matches(['[', ']']);
+    let mut found = tokio::net::lookup_host((host, port)).await?;
+    let address = found.next().with_context(|| format!("{host} has no address"))?;
+    Ok((host.to_owned(), address))
+}
+
 fn configure(relay: &RelayEndpoint, trust: &TlsConfig) -> anyhow::Result<ClientConfig> {
-    let builder = ClientConfig::builder().with_bind_socket(socket()?);
+    // The socket is ours; what is of use here is how certificates are checked.
+    let builder = ClientConfig::builder().with_bind_default();
     let hashes = relay.certificate_hashes.iter().map(|hash| digest(hash));
     let hashes = hashes.collect::<anyhow::Result<Vec<_>>>()?;
     let mut config = if hashes.is_empty() {
@@ -122,7 +141,7 @@ fn configure(relay: &RelayEndpoint, trust: &TlsConfig) -> anyhow::Result<ClientC
     };
     let mut transport = QuicTransportConfig::default();
     transport
-        .max_concurrent_uni_streams(INCOMING_STREAMS.into())
+        .max_concurrent_uni_streams(VarInt::from_u32(INCOMING_STREAMS))
         .initial_rtt(Duration::from_millis(100))
         .datagram_receive_buffer_size(Some(DATAGRAM_BYTES))
         .max_idle_timeout(LIVENESS.try_into().ok());
@@ -177,9 +196,11 @@ impl Reader {
 
 async fn read_datagrams(connection: Connection, mut inbox: Inbox) -> anyhow::Result<()> {
     loop {
-        let datagram = connection.receive_datagram().await?;
-        inbox.packet(&datagram.payload())?;
-        inbox.flush();
+        let datagram = connection.read_datagram().await?;
+        if let Some(packet) = datagram.strip_prefix(&DATAGRAM) {
+            inbox.packet(packet)?;
+            inbox.flush();
+        }
     }
 }
 
@@ -188,7 +209,7 @@ async fn accept_streams(connection: Connection, inbox: Inbox) -> anyhow::Result<
     loop {
         tokio::select! {
             stream = connection.accept_uni() => {
-                readers.spawn(read_stream(stream?, inbox.another()));
+                readers.spawn(read_any(stream?, inbox.another()));
             }
             // A stream that was reset has said what it had to say.
             Some(_) = readers.join_next() => {}
@@ -196,11 +217,25 @@ async fn accept_streams(connection: Connection, inbox: Inbox) -> anyhow::Result<
     }
 }
 
+/// A stream of frames, or one of HTTP/3's own, which are passed over.
+async fn read_any(mut stream: RecvStream, inbox: Inbox) -> anyhow::Result<()> {
+    let mut kind = UNIDIRECTIONAL;
+    stream.read_exact(&mut kind[..1]).await?;
+    if kind[0] == UNIDIRECTIONAL[0] {
+        stream.read_exact(&mut kind[1..]).await?;
+        if kind == UNIDIRECTIONAL {
+            return read_stream(stream, inbox).await;
+        }
+    }
+    while stream.read_chunk(usize::MAX, true).await?.is_some() {}
+    Ok(())
+}
+
 /// Reads packets to the end of a stream.
 async fn read_stream(mut stream: RecvStream, mut inbox: Inbox) -> anyhow::Result<()> {
     let mut cutter = Cutter::new(Framing::Lengths);
     let mut pieces: [Bytes; PIECES] = std::array::from_fn(|_| Bytes::new());
-    while let Some(count) = stream.quic_stream_mut().read_chunks(&mut pieces).await? {
+    while let Some(count) = stream.read_chunks(&mut pieces).await? {
         for piece in &mut pieces[..count] {
             let piece = std::mem::take(piece);
             cutter.feed(&piece, |_, packet| inbox.packet(packet))?;
@@ -216,14 +251,17 @@ impl Writer {
     }
 
     pub(super) fn datagram(&self, packet: Bytes) -> anyhow::Result<()> {
-        Ok(self.connection.send_datagram(packet)?)
+        let datagram = [&DATAGRAM[..], &packet].concat();
+        Ok(self.connection.send_datagram(datagram.into())?)
     }
 
     pub(super) async fn on_stream(&mut self, spatial: u8, packet: Bytes) -> anyhow::Result<()> {
         let stream = match self.streams.entry(spatial) {
             std::collections::hash_map::Entry::Occupied(open) => open.into_mut(),
             std::collections::hash_map::Entry::Vacant(none) => {
-                none.insert(self.connection.open_uni().await?.await?)
+                let mut stream = self.connection.open_uni().await?;
+                stream.write_all(&UNIDIRECTIONAL).await?;
+                none.insert(stream)
             }
         };
         write(stream, packet).await
@@ -238,9 +276,6 @@ impl Writer {
 async fn write(stream: &mut SendStream, packet: Bytes) -> anyhow::Result<()> {
     let (prefix, used) = length_prefix(u32::try_from(packet.len())?);
     let prefix = Bytes::copy_from_slice(&prefix[..used]);
-    stream
-        .quic_stream_mut()
-        .write_all_chunks(&mut [prefix, packet])
-        .await?;
+    stream.write_all_chunks(&mut [prefix, packet]).await?;
     Ok(())
 }
