@@ -12,7 +12,7 @@ use videocall_load::{Door, Figures, Load, Pace, Progress, Transport, run, usage_
 use videocall_types::api::TransportKind;
 
 use super::Scenario;
-use super::stage::{OPEN, QUIET};
+use super::stage::{OPEN, QUIET, relays_known};
 use crate::{ActixApi, Nats, RawClient, Server, WebTransportServer, endpoint, join};
 
 /// Between two looks at the memory.
@@ -52,6 +52,7 @@ pub async fn soak(duration: Duration, say: fn(&str)) -> anyhow::Result<()> {
     let nats = Nats::start().await?;
     let actix = ActixApi::start_with(&nats, OPEN).await?;
     let quic = WebTransportServer::start_with(&nats, QUIET).await?;
+    relays_known(&actix.url, 2).await?;
     let id = |process: Option<&crate::Process>| process.map(crate::Process::id).context("it does not run");
     let processes = [
         ("actix-api", id(actix.process())?),

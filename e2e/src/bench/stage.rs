@@ -5,14 +5,21 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tempfile::TempDir;
 use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
 use videocall_load::{Door, Figures, Load, Pace, Progress, Transport, run};
 use videocall_types::api::{RelayEndpoint, TransportKind};
 
 use super::Scenario;
-use crate::{ActixApi, Nats, Process, Server, VideocallServer, WebTransportServer, free_port, program};
+use crate::{ActixApi, Nats, Process, Server, VideocallServer, WebTransportServer, free_port, join, program};
 
 /// Connections have found their pace by then.
 const WARM_UP: Duration = Duration::from_secs(3);
+
+/// How long relays may take to learn of one another; they announce themselves every second.
+const KNOWN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Between two looks whether they have.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What is logged is not what is measured.
 pub(super) const QUIET: &[(&str, &str)] = &[("log", "warn")];
@@ -92,7 +99,7 @@ impl Servers {
             relays.push(ActixApi::start_with(&nats, OPEN).await?);
         }
         // Tickets are given by the first kind alone.
-        let urls = relays.iter().map(|relay| relay.url.clone()).collect();
+        let urls: Vec<String> = relays.iter().map(|relay| relay.url.clone()).collect();
         let others = match transport {
             Transport::WebSocket => 0,
             Transport::Mixed => 1,
@@ -100,6 +107,9 @@ impl Servers {
         };
         for _ in 0..others {
             relays.push(WebTransportServer::start_with(&nats, QUIET).await?);
+        }
+        for url in &urls {
+            relays_known(url, relays.len()).await?;
         }
         Ok(Self {
             urls,
@@ -115,6 +125,19 @@ impl Servers {
         let running = relays.chain(nats).map(|process| process.map(Process::id));
         running.collect::<Option<_>>().context("a server does not run")
     }
+}
+
+/// Waits until a server's tickets name at least so many relays: they learn of one another over NATS.
+pub(super) async fn relays_known(url: &str, count: usize) -> anyhow::Result<()> {
+    let known = async {
+        while join(url, "known", "bench").await?.relays.len() < count {
+            sleep(LOOK_INTERVAL).await;
+        }
+        Ok(())
+    };
+    timeout(KNOWN_TIMEOUT, known)
+        .await
+        .context("relays do not learn of one another")?
 }
 
 struct Floor {
