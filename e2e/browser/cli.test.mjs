@@ -80,3 +80,30 @@ scenario('a token of somebody else is refused', async (stage, step) => {
     match(answer.stderr, /token|invitation/i);
   });
 });
+
+scenario('a token from elsewhere is used, also after the server was started again', async (stage, step) => {
+  const server = await videocallServer(stage);
+  const alice = await openPerson(stage, { name: 'alice', colour: 'red', hertz: 440 });
+  await alice.join(server.url, 'robots');
+  const name = 'invited';
+  const invite = await fetch(`${server.url}/api/v1/meetings/robots/join`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ user_id: name }),
+  });
+  const { token } = await invite.json();
+
+  await step('the token says who it is', async () => {
+    const args = ['stream', '--url', server.url, '--user-id', 'ignored', '--meeting-id', 'robots', '--source', 'test'];
+    const env = { VIDEOCALL_TOKEN: token };
+    stage.own(new Child(stage.logs, name, program('videocall-cli'), [...args, '--no-audio'], { env }));
+    await alice.seesMoving({ name });
+  });
+
+  await step('the server is killed and started again', async () => {
+    await server.kill();
+    await server.up();
+    await alice.connected();
+    await alice.seesMoving({ name });
+  });
+});
