@@ -25,7 +25,7 @@ const BASE_WINDOW: Duration = Duration::from_secs(60);
 
 /// Pictures may wait in the sender's own transport while sound overtakes them. As far as
 /// retransmissions explain it, that is no sign of a queue.
-const PICTURE_ALLOWANCE_US: i64 = 60_000;
+const PICTURE_ALLOWANCE_US: i64 = 150_000;
 
 /// Flows of a client that keeps to the limits. A client that changes its tracks all the time loses
 /// what is known of the one that was silent longest.
@@ -129,9 +129,9 @@ impl ArrivalMeter {
 }
 
 impl ArrivalMeter {
-    /// How long the fastest frame waited; that of pictures, where they waited much longer.
+    /// How long the fastest sound waited; the fastest picture, where there is no sound or it waited much longer.
     fn queueing_us(&mut self, now: Timestamp) -> i64 {
-        let (mut all_us, mut pictures_us) = (None, None);
+        let (mut sound_us, mut pictures_us) = (None, None);
         let shorter = |known: Option<i64>, us: i64| Some(known.map_or(us, |known| known.min(us)));
         for flow in self.flows.iter_mut().filter(|flow| flow.received > 0) {
             let Some(base) = &mut flow.base else {
@@ -140,13 +140,17 @@ impl ArrivalMeter {
             let waited_us = flow
                 .shortest_us
                 .saturating_sub(base.update(flow.shortest_us, now));
-            all_us = shorter(all_us, waited_us);
-            if !flow.audio {
+            if flow.audio {
+                sound_us = shorter(sound_us, waited_us);
+            } else {
                 pictures_us = shorter(pictures_us, waited_us);
             }
         }
-        let held_up_us = pictures_us.map_or(0, |us| us.saturating_sub(PICTURE_ALLOWANCE_US));
-        all_us.unwrap_or(self.delay_us).max(held_up_us)
+        match (sound_us, pictures_us) {
+            // Small packets of one size tell more.
+            (Some(sound), Some(pictures)) => sound.max(pictures.saturating_sub(PICTURE_ALLOWANCE_US)),
+            (sound, pictures) => sound.or(pictures).unwrap_or(self.delay_us),
+        }
     }
 }
 

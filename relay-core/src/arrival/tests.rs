@@ -140,12 +140,14 @@ fn jitter_and_large_frames_are_no_queue() {
             sender.picture(n / 2 * 2, 60_000 + noise % 50_000);
         }
     }
-    let (mut sum, mut worst) = (0_i64, 0);
+    let (mut queue, mut total) = (0, 0);
     for report in &sender.reports {
-        sum += i64::from(report.growth_us);
-        worst = worst.max(sum);
+        queue += i64::from(report.growth_us);
+        total += queue;
     }
-    assert!(worst < 30_000, "{worst} us of 40 ms of jitter");
+    // The fastest of five, on average: a sixth of the jitter (the first order statistic).
+    let mean = total / sender.reports.len() as i64;
+    assert!(mean < 10_000, "{mean} us of 40 ms of jitter");
 }
 
 #[test]
@@ -157,7 +159,7 @@ fn pictures_that_wait_behind_sound_count_beyond_what_a_retransmission_takes() {
     }
     for n in 100..150 {
         sender.sound(n, 30_000);
-        sender.picture(n, 40_000 + 50_000);
+        sender.picture(n, 40_000 + 100_000);
     }
     assert_eq!(sender.queueing_us(), 0);
     for n in 150..200 {
