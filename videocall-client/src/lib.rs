@@ -20,8 +20,8 @@ pub use call::{Call, CallEvent, CallEvents, CallOptions};
 pub use client::{Client, CommandError, EventStream};
 pub use config::{ClientConfig, TicketRequest, Token, TransportPreference};
 pub use core::{
-    ClientCore, Command, ConnectionState, ConnectionStatus, EncodedFrame, Event, Input, Lane, Link,
-    OutgoingPacket, Output, TicketError, View,
+    ClientCore, Command, ConnectionState, ConnectionStatus, EncodedFrame, EncoderLoad, EncoderTarget, Event,
+    Input, Lane, Link, OutgoingPacket, Output, TicketError, View,
 };
 #[cfg(target_arch = "wasm32")]
 pub use media::web::devices;

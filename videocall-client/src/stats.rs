@@ -30,6 +30,8 @@ pub struct ConnectionStats {
     pub transport: Option<TransportKind>,
     /// Smoothed round-trip time, milliseconds.
     pub rtt_ms: Option<f64>,
+    /// What the path to the relay is taken to carry, bits per second; nothing is known above what was sent.
+    pub upload_estimate_bps: u32,
     /// Bytes of packets given to the carrier, all connections of the call together.
     pub bytes_sent: u64,
     /// Bytes of packets from the carrier, likewise.

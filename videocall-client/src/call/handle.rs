@@ -271,6 +271,7 @@ impl Inner {
             } => {
                 self.local.watched(track, spatial_layers);
             }
+            Event::EncoderTargets(_) => {}
             Event::Speakers(sessions) => self.remote.push(CallEvent::Speakers(sessions)),
             Event::Reachability {
                 other_relays_reachable,

@@ -346,6 +346,7 @@ impl ClientCore {
         };
         self.queue.clear();
         self.publisher.disconnected();
+        self.quality.disconnected();
         self.status.state = ConnectionState::Reconnecting;
         self.status.rtt = None;
         self.tell_status();
@@ -451,6 +452,7 @@ impl ClientCore {
         let moved = self.is_in();
         self.queue.switch(moved && self.session == Some(welcome.session));
         self.publisher.welcomed(&announced);
+        self.quality.connected(now);
         self.online = Some(Online::new(welcome.limits, endpoint.url.clone(), now));
         self.session = Some(welcome.session);
         self.resume_token = welcome.resume_token;

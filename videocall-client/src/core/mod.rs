@@ -9,6 +9,7 @@ mod connect;
 mod online;
 mod plan;
 mod publish;
+mod quality;
 mod queue;
 mod random;
 mod receive;
@@ -28,6 +29,7 @@ use connect::{Outage, Phase};
 use online::Online;
 use plan::Experience;
 use publish::{Numbered, Publisher};
+use quality::Quality;
 use queue::SendQueue;
 use random::Random;
 use receive::Receiver;
@@ -36,8 +38,8 @@ use timing::Timing;
 use views::Views;
 
 pub use types::{
-    Command, ConnectionState, ConnectionStatus, EncodedFrame, Event, Input, Lane, Link, OutgoingPacket,
-    Output, TicketError, View,
+    Command, ConnectionState, ConnectionStatus, EncodedFrame, EncoderLoad, EncoderTarget, Event, Input, Lane,
+    Link, OutgoingPacket, Output, TicketError, View,
 };
 
 /// The whole state of a client.
@@ -57,6 +59,7 @@ pub struct ClientCore {
     status: ConnectionStatus,
     roster: Roster,
     publisher: Publisher,
+    quality: Quality,
     /// What the program wants to receive.
     views: Views,
     timing: Timing,
@@ -83,6 +86,7 @@ impl ClientCore {
             status: ConnectionStatus::default(),
             roster: Roster::default(),
             publisher: Publisher::default(),
+            quality: Quality::new(now),
             views: Views::default(),
             timing: Timing::start(now, config.report_timing),
             queue: SendQueue::default(),
@@ -116,6 +120,7 @@ impl ClientCore {
         }
         self.handle_time(now);
         self.tell_relay(now);
+        self.tell_encoders(now);
     }
 
     /// What to do next, until `None`.
@@ -128,6 +133,9 @@ impl ClientCore {
         let packet = self.queue.pop(now, ready)?;
         self.stats.packets_sent += 1;
         self.stats.bytes_sent += packet.packet.len() as u64;
+        if packet.lane != Lane::Control {
+            self.quality.sent(packet.packet.len(), now);
+        }
         Some(packet)
     }
 
@@ -137,7 +145,7 @@ impl ClientCore {
         let telling = self
             .online
             .as_ref()
-            .and_then(|_| earliest([self.views.due(), self.timing.due()]));
+            .and_then(|_| earliest([self.views.due(), self.timing.due(), self.quality.due()]));
         earliest([
             online,
             telling,
@@ -164,6 +172,7 @@ impl ClientCore {
             rtt_ms: self.status.rtt.map(|rtt| rtt.as_secs_f64() * 1000.0),
             frames_dropped_sending: self.stats.frames_dropped_sending + self.queue.dropped(),
             frames_ignored: self.receiver.ignored(),
+            upload_estimate_bps: self.quality.estimate_bps(),
             ..self.stats
         }
     }
@@ -175,12 +184,20 @@ impl ClientCore {
 
     fn handle_command(&mut self, command: Command, now: Timestamp) {
         match command {
-            Command::PublishTrack(info) => self.publisher.publish(info),
+            Command::PublishTrack(info) => {
+                self.quality.publish(&info);
+                self.publisher.publish(info);
+            }
             Command::UnpublishTrack(track) => {
+                self.quality.unpublish(track);
                 self.publisher.unpublish(track);
                 self.queue.forget_track(track);
             }
-            Command::SetMuted { track, muted } => self.publisher.set_muted(track, muted),
+            Command::SetMuted { track, muted } => {
+                self.quality.set_muted(track, muted);
+                self.publisher.set_muted(track, muted);
+            }
+            Command::EncoderLoad(load) => self.quality.encoded(load, now),
             Command::SendFrame(frame) => self.send_frame(frame, now),
             Command::Subscribe(interest) => self.views.replace(interest, now),
             Command::Show(track, view) => self.views.show(track, view, now),

@@ -8,6 +8,7 @@ use videocall_types::{ClientMessage, CloseCode, ServerMessage, SessionLimits, Ti
 
 use super::ClientCore;
 use super::connect::{Outage, Phase};
+use super::quality::Arrival;
 use super::receive::Received;
 use super::types::{Event, Link, Output};
 
@@ -137,8 +138,23 @@ impl ClientCore {
             } => self.tell(Event::Reachability {
                 other_relays_reachable,
             }),
-            // The sender's controller is what these reports are for; there is one bitrate so far.
-            ServerMessage::ArrivalReport { .. } => {}
+            ServerMessage::ArrivalReport {
+                interval_ms,
+                received_bytes,
+                received_frames,
+                missing_frames,
+                delay_growth_us,
+            } => {
+                let arrival = Arrival {
+                    interval: Duration::from_millis(interval_ms.into()),
+                    bytes: received_bytes,
+                    frames: received_frames,
+                    missing: missing_frames,
+                    growth_us: delay_growth_us,
+                    rtt: self.status.rtt.unwrap_or_default(),
+                };
+                self.quality.arrived(arrival, now);
+            }
             ServerMessage::Welcome(_) | ServerMessage::Unknown => {}
             ServerMessage::Speakers(sessions) => self.tell(Event::Speakers(sessions)),
             ServerMessage::ParticipantsJoined(participants) => {
@@ -215,6 +231,7 @@ impl ClientCore {
 
     fn layers_wanted(&mut self, track: TrackId, spatial_layers: Vec<u8>) {
         if self.publisher.restrict(track, &spatial_layers) {
+            self.quality.want(track, &spatial_layers);
             self.tell(Event::LayersWanted {
                 track,
                 spatial_layers,
@@ -225,6 +242,7 @@ impl ClientCore {
     /// What another relay has said of our tracks does not hold for this one.
     pub(super) fn all_layers_wanted(&mut self) {
         for (track, spatial_layers) in self.publisher.release() {
+            self.quality.want(track, &spatial_layers);
             self.tell(Event::LayersWanted {
                 track,
                 spatial_layers,
@@ -301,6 +319,18 @@ impl ClientCore {
         for message in messages {
             self.send_control(message, now);
         }
+    }
+
+    /// What the encoders are to do, where it has changed.
+    pub(super) fn tell_encoders(&mut self, now: Timestamp) {
+        if self.online.is_none() {
+            return;
+        }
+        let backlog = self.queue.backlog(now);
+        if let Some(targets) = self.quality.take(backlog, now) {
+            self.tell(Event::EncoderTargets(targets));
+        }
+        self.publisher.set_redundancy(self.quality.redundancy());
     }
 
     pub(super) fn max_frame_bytes(&self) -> usize {

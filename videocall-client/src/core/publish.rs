@@ -8,7 +8,7 @@ use videocall_types::{DecoderConfig, Frame, FrameHeader, RedundantFrame, Session
 
 use super::types::EncodedFrame;
 
-/// Earlier audio frames repeated in each packet: two consecutive losses are healed.
+/// Earlier audio frames that can be repeated in each packet: two consecutive losses are healed.
 const REDUNDANT_FRAMES: usize = 2;
 
 /// An earlier frame is of no use when it is older than a receiver waits on a good path. Microseconds.
@@ -24,13 +24,26 @@ const REDUNDANT_OVERHEAD: usize = 20;
 const AUDIO_CONFIG_INTERVAL: u64 = 5;
 
 /// All our tracks.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Publisher {
     tracks: BTreeMap<TrackId, OwnTrack>,
     /// Ended tracks that the relay still has to be told of.
     ended: Vec<TrackId>,
     /// The numbers go on when a track ends and comes back, and over reconnections.
     numbering: BTreeMap<(TrackId, u8), LayerNumbering>,
+    /// Earlier audio frames repeated in each packet.
+    redundancy: usize,
+}
+
+impl Default for Publisher {
+    fn default() -> Self {
+        Self {
+            tracks: BTreeMap::new(),
+            ended: Vec::new(),
+            numbering: BTreeMap::new(),
+            redundancy: REDUNDANT_FRAMES,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -141,6 +154,11 @@ impl Publisher {
         released
     }
 
+    /// How many earlier audio frames to repeat, two at most.
+    pub(super) fn set_redundancy(&mut self, frames: usize) {
+        self.redundancy = frames.min(REDUNDANT_FRAMES);
+    }
+
     /// What the relay does not know yet: changed descriptions and ended tracks.
     pub(super) fn take_changes(&mut self) -> (Vec<TrackInfo>, Vec<TrackId>) {
         let changed = self
@@ -235,7 +253,7 @@ impl Publisher {
             audio_level: frame.audio_level.map(|level| level.min(127)),
         };
         let packet = if audio {
-            own.encode_audio(header, frame.payload)
+            own.encode_audio(header, frame.payload, self.redundancy)
         } else {
             encode(header, frame.decoder, Vec::new(), frame.payload)
         };
@@ -284,14 +302,14 @@ impl OwnTrack {
         layers.into_iter()
     }
 
-    fn encode_audio(&mut self, header: FrameHeader, payload: Bytes) -> Bytes {
+    fn encode_audio(&mut self, header: FrameHeader, payload: Bytes, copies: usize) -> Bytes {
         let decoder = header
             .sequence
             .is_multiple_of(AUDIO_CONFIG_INTERVAL)
             .then(|| self.decoder.clone())
             .flatten();
         let described = decoder.as_ref().map_or(0, |decoder| decoder.description.len());
-        let redundancy = self.redundancy(&header, payload.len() + described);
+        let redundancy = self.redundancy(&header, payload.len() + described, copies);
         let had_redundancy = !redundancy.is_empty();
         let mut packet = encode(header, decoder.clone(), redundancy, payload.clone());
         if had_redundancy && packet.len() > MAX_DATAGRAM_BYTES {
@@ -307,10 +325,10 @@ impl OwnTrack {
         packet
     }
 
-    fn redundancy(&self, header: &FrameHeader, used: usize) -> Vec<RedundantFrame> {
+    fn redundancy(&self, header: &FrameHeader, used: usize, copies: usize) -> Vec<RedundantFrame> {
         let mut room = MAX_DATAGRAM_BYTES.saturating_sub(PACKET_OVERHEAD + used);
         let mut redundancy = Vec::new();
-        for recent in &self.recent {
+        for recent in self.recent.iter().take(copies) {
             let age = header.capture_time_us.saturating_sub(recent.capture_time_us);
             let cost = recent.payload.len() + REDUNDANT_OVERHEAD;
             if age > REDUNDANCY_MAX_AGE_US || cost > room {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use videocall_types::limits::{KEYFRAME_REQUEST_INTERVAL, MAX_FRAME_BYTES};
 use videocall_types::{DependencyTracker, FrameHeader, MediaClass, Timestamp, TrackId, TrackKind};
 
+use super::quality::Backlog;
 use super::types::{Lane, OutgoingPacket};
 
 /// Control messages that wait. They must all arrive, so when there are more the connection is of no
@@ -180,6 +181,16 @@ impl SendQueue {
         self.control.clear();
         self.audio.clear();
         self.video.clear();
+    }
+
+    /// What waits, as the quality controller wants to know it.
+    pub(super) fn backlog(&self, now: Timestamp) -> Backlog {
+        let lanes = self.video.values().filter_map(|lane| lane.frames.front());
+        let oldest = lanes.chain(self.audio.front()).map(|frame| frame.since).min();
+        Backlog {
+            delay: oldest.map_or(Duration::ZERO, |since| now.since(since)),
+            dropped: self.dropped,
+        }
     }
 
     /// Frames dropped so far.

@@ -121,6 +121,8 @@ pub enum Command {
     },
     /// Sends a frame.
     SendFrame(EncodedFrame),
+    /// How an encoder of ours gets on.
+    EncoderLoad(EncoderLoad),
     /// The whole set of what the program wants to receive; what was shown before does not count any more.
     Subscribe(Interest),
     /// A picture of somebody is shown like this.
@@ -179,6 +181,34 @@ pub struct EncodedFrame {
     pub payload: Bytes,
 }
 
+/// What an encoder is to do; the others of its track go on as they are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EncoderTarget {
+    /// Our track.
+    pub track: TrackId,
+    /// Its layer; 0 for sound.
+    pub spatial: u8,
+    /// It is to encode. One that begins again begins with a keyframe.
+    pub active: bool,
+    /// Bits per second of payload, on average.
+    pub bitrate_bps: u32,
+    /// Frames per second at most; the program leaves captures out. 0 for sound.
+    pub frames_per_second: u32,
+}
+
+/// How an encoder gets on, since the last time it was told. Once a second is often enough.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EncoderLoad {
+    /// Whose: the track it belongs to.
+    pub track: TrackId,
+    /// Pictures that were captured and to be encoded.
+    pub captured: u32,
+    /// Those of them that were dropped because the encoder was behind.
+    pub dropped: u32,
+    /// Share of the time in which a picture was being encoded, 0 to 1; 0 when it cannot be measured.
+    pub busy: f32,
+}
+
 /// What a program learns.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
@@ -223,6 +253,9 @@ pub enum Event {
         /// The layers.
         spatial_layers: Vec<u8>,
     },
+    /// What the encoders of all our tracks are to do, as far as their layers and bitrates are described;
+    /// replaces what was told before. Only told where it is something else.
+    EncoderTargets(Vec<EncoderTarget>),
     /// Who speaks, the most prominent first; replaces the list before.
     Speakers(Vec<SessionId>),
     /// Whether participants on other relays can be reached.

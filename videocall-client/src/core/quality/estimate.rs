@@ -1,0 +1,429 @@
+//! How much the path to the relay carries, from what the relay says has arrived.
+//!
+//! Delay is the signal: a queue that grows says that more is sent than the path carries, long before
+//! anything is lost. Loss is none, because carriers send again what was lost and slow down by
+//! themselves; what they hold back shows as delay, too.
+//!
+//! - While a queue stands, what arrives is what the path carries. The rate is that, less what the queue has
+//!   above its aim, so that it gets there within half a second or so (SCReAM, RFC 8298 §4.1.2, follows a
+//!   target of the queueing delay in proportion, too; draft-ietf-rmcat-gcc-02 §5.5 also cuts relative to what
+//!   arrives). The short queue that remains is the probe: when it vanishes, the path has become faster.
+//! - No queue at all lets the rate grow by so much that, should it be too much, no more than a bounded
+//!   queue comes of it before the sender hears of it (NADA's accelerated ramp-up, RFC 8698 §4.3, equation 5).
+//! - Silence of the relay while frames are being sent is an outage: the rate halves and halves again. Afterwards
+//!   it begins where it was, less some: the path was away, not slow.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use videocall_types::Timestamp;
+
+/// Before anything is known. Enough for a small picture of good quality; a second later it is known.
+const FIRST_BPS: f64 = 500_000.0;
+
+/// A voice of the least quality and nothing else.
+const LEAST_BPS: f64 = 50_000.0;
+
+/// No path that this matters to is faster.
+const MOST_BPS: f64 = 50_000_000.0;
+
+/// What has arrived is averaged over this long, seconds: some pictures.
+const RATE_WINDOW: f64 = 0.3;
+
+/// Queueing delays, seconds. Below the first, the path is idle; the second is aimed at while it is not;
+/// above the third for two reports or above the fourth, something has to happen at once: a lost part of a
+/// stream holds the rest up for a moment. Noise is added.
+const CLEAR: f64 = 0.007;
+const AIMED_AT: f64 = 0.014;
+const LONG: f64 = 0.060;
+const VERY_LONG: f64 = 0.150;
+
+/// Noise of the delay that is accepted as such, seconds.
+const MOST_NOISE: f64 = 0.012;
+
+/// Frames that wait this long in our own queue are a long queue, too, seconds. Less is the length of a large frame.
+const BACKLOG: f64 = 0.080;
+
+/// What the queue has above its aim is drained within this, seconds. With 0.4 s from cause to effect (the
+/// way, a report, filters, encoders that follow) the loop has a phase margin of 50 degrees.
+const DRAIN: f64 = 0.6;
+
+/// The rate against what arrives: the least while a queue drains, the most while it is shorter than its aim.
+const DEEPEST_CUT: f64 = 0.35;
+const HIGHEST_REACH: f64 = 1.04;
+
+/// How far ahead the queue is looked at, seconds: by when a new rate shows in it.
+const FORESIGHT: f64 = 0.3;
+
+/// How much of the way to a new rate one report goes, where there is no hurry.
+const SMOOTHING: f64 = 0.6;
+
+/// Share of what the path was seen to carry that is gone back to at once when the queue has gone.
+const KNOWN: f64 = 0.96;
+
+/// When so much more arrives, twice in a row, the path has become faster. A probe for that goes a little beyond.
+const FASTER: f64 = 1.045;
+const PROBE: f64 = 1.08;
+
+/// The queue that a ramp may cause, seconds (QBOUND), and the time from cause to effect without the path
+/// (one report and the filters).
+const RAMP_QUEUE: f64 = 0.080;
+const RAMP_LATENCY: f64 = 0.2;
+const STEEPEST_RAMP: f64 = 0.35;
+/// Clear reports before a ramp.
+const CLEAR_REPORTS: u32 = 3;
+/// Of the rate that must arrive for more to be learnt from it: encoders do not always have
+/// something to say.
+const USED: f64 = 0.75;
+
+/// Silence of the relay that is an outage, besides a round trip, and how long each step down waits.
+const SILENCE: Duration = Duration::from_millis(400);
+const SILENCE_STEP: Duration = Duration::from_millis(300);
+
+/// What an outage leaves of the rate.
+const AFTER_OUTAGE: f64 = 0.7;
+
+/// A delay that does not fall for so long, although less is sent than has arrived, is the path's own.
+const LONGER_PATH: Duration = Duration::from_secs(3);
+/// As much arrives as is sent when neither is more than this times the other.
+const EVEN: f64 = 1.2;
+/// A queue that is shorter by this does fall, seconds.
+const SHORTER: f64 = 0.010;
+
+/// Weight of a report in the loss: an average over some two seconds.
+const LOSS_WEIGHT: f64 = 0.05;
+
+/// What the relay has told of an interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::core) struct Arrival {
+    pub(in crate::core) interval: Duration,
+    pub(in crate::core) bytes: u64,
+    pub(in crate::core) frames: u32,
+    pub(in crate::core) missing: u32,
+    /// Growth of the queueing delay, microseconds.
+    pub(in crate::core) growth_us: i32,
+    /// Round trip to the relay.
+    pub(in crate::core) rtt: Duration,
+}
+
+/// The estimate. Rates are bits of packets per second, times are seconds.
+#[derive(Debug)]
+pub(super) struct Estimate {
+    rate: f64,
+    queue: f64,
+    queue_before: f64,
+    noise: f64,
+    backlog: f64,
+    /// The latest reports.
+    arrivals: VecDeque<Interval>,
+    /// What the path carried when it last was full.
+    capacity: Option<f64>,
+    /// What encoders were asked for, and whether they could do with more.
+    asked: f64,
+    wants_more: bool,
+    /// Reports without a queue, and those with more than the path was seen to carry.
+    clear_reports: u32,
+    faster_reports: u32,
+    /// Growth of the queue, seconds per second, over two reports.
+    growth: f64,
+    rtt: Duration,
+    loss: f64,
+    own_drops: u64,
+    /// Bits given to the connection since the last report, and the first of them.
+    unheard: Option<Timestamp>,
+    sent_bits: f64,
+    reported_at: Option<Timestamp>,
+    /// The rate after the last report.
+    reported_rate: f64,
+    outage: Option<Outage>,
+    stuck: Option<Stuck>,
+}
+
+/// What a report told, and what was sent meanwhile.
+#[derive(Clone, Copy, Debug, Default)]
+struct Interval {
+    seconds: f64,
+    arrived_bits: f64,
+    sent_bits: f64,
+}
+
+#[derive(Debug)]
+struct Outage {
+    rate_before: f64,
+    next_step: Timestamp,
+    /// A report has come.
+    over: bool,
+}
+
+/// A long queue that does not get shorter.
+#[derive(Clone, Copy, Debug)]
+struct Stuck {
+    since: Timestamp,
+    queue: f64,
+    rate_before: f64,
+}
+
+impl Estimate {
+    pub(super) fn new() -> Self {
+        Self {
+            rate: FIRST_BPS,
+            queue: 0.0,
+            queue_before: 0.0,
+            noise: 0.0,
+            backlog: 0.0,
+            arrivals: VecDeque::new(),
+            capacity: None,
+            asked: FIRST_BPS,
+            wants_more: true,
+            clear_reports: 0,
+            faster_reports: 0,
+            growth: 0.0,
+            rtt: Duration::ZERO,
+            loss: 0.0,
+            own_drops: 0,
+            unheard: None,
+            sent_bits: 0.0,
+            reported_at: None,
+            reported_rate: FIRST_BPS,
+            outage: None,
+            stuck: None,
+        }
+    }
+
+    /// For another path.
+    pub(super) fn restart(&mut self) {
+        let before = self.reported_rate;
+        *self = Self {
+            rate: (before * AFTER_OUTAGE).max(FIRST_BPS),
+            reported_rate: before,
+            loss: self.loss,
+            ..Self::new()
+        };
+    }
+
+    pub(super) fn bits_per_second(&self) -> f64 {
+        self.rate
+    }
+
+    /// What encoders are asked for with everything around it, and whether they could do with more.
+    pub(super) fn asked(&mut self, bits_per_second: f64, wants_more: bool) {
+        self.asked = bits_per_second;
+        self.wants_more = wants_more;
+    }
+
+    /// Share of the frames that get lost on the way, 0 to 1.
+    pub(super) fn loss(&self) -> f64 {
+        self.loss
+    }
+
+    pub(super) fn sent(&mut self, bytes: usize, now: Timestamp) {
+        self.unheard.get_or_insert(now);
+        self.sent_bits += bytes as f64 * 8.0;
+    }
+
+    /// How long frames wait before they are given to the connection, and how many more were dropped.
+    pub(super) fn waited(&mut self, delay: Duration, dropped: u64, now: Timestamp) {
+        self.backlog = delay.as_secs_f64();
+        self.own_drops = self.own_drops.saturating_add(dropped);
+        if self.backlog > BACKLOG && self.outage.is_none() {
+            self.follow(self.backlog);
+        }
+        self.notice_silence(now);
+    }
+
+    pub(super) fn arrived(&mut self, arrival: Arrival, now: Timestamp) {
+        let seconds = arrival.interval.as_secs_f64().max(0.001);
+        let growth = f64::from(arrival.growth_us) / 1e6;
+        self.rtt = arrival.rtt;
+        self.queue_before = self.queue;
+        self.queue = (self.queue + growth).max(0.0);
+        self.growth = (self.growth + growth / seconds.max(0.05)) / 2.0;
+        let interval = Interval {
+            seconds,
+            arrived_bits: arrival.bytes as f64 * 8.0,
+            sent_bits: std::mem::take(&mut self.sent_bits),
+        };
+        self.note_interval(interval);
+        self.note_loss(&arrival);
+        self.reported_at = Some(now);
+        self.unheard = None;
+        let queue = self.queue;
+        if queue < LONG {
+            // Half of the change is the noise of the report before.
+            self.noise += (growth.abs() / 2.0 - self.noise) * 0.1;
+            self.noise = self.noise.min(MOST_NOISE);
+        }
+        let clear = queue.min(self.queue_before) < CLEAR + self.noise;
+        self.clear_reports = if clear { self.clear_reports + 1 } else { 0 };
+        if let Some(outage) = &mut self.outage {
+            outage.over = true;
+            self.leave_outage();
+        } else if clear {
+            self.reach();
+        } else {
+            self.follow(queue);
+        }
+        self.notice_longer_path(now);
+        self.rate = self.rate.clamp(LEAST_BPS, MOST_BPS);
+        if self.outage.is_none() {
+            self.reported_rate = self.rate;
+        }
+    }
+
+    fn note_interval(&mut self, interval: Interval) {
+        self.arrivals.push_back(interval);
+        let mut span = self.recent().seconds;
+        while let Some(oldest) = self.arrivals.front()
+            && span - oldest.seconds >= RATE_WINDOW
+        {
+            span -= oldest.seconds;
+            self.arrivals.pop_front();
+        }
+    }
+
+    fn recent(&self) -> Interval {
+        let add = |sum: Interval, next: &Interval| Interval {
+            seconds: sum.seconds + next.seconds,
+            arrived_bits: sum.arrived_bits + next.arrived_bits,
+            sent_bits: sum.sent_bits + next.sent_bits,
+        };
+        self.arrivals.iter().fold(Interval::default(), add)
+    }
+
+    /// What arrives, bits per second.
+    fn arriving(&self) -> f64 {
+        let recent = self.recent();
+        recent.arrived_bits / recent.seconds.max(0.001)
+    }
+
+    /// What we dropped ourselves has a number and is missing, too, but not lost.
+    fn note_loss(&mut self, arrival: &Arrival) {
+        let own = u64::from(arrival.missing).min(self.own_drops);
+        self.own_drops -= own;
+        let lost = f64::from(arrival.missing) - own as f64;
+        let share = lost / (lost + f64::from(arrival.frames)).max(1.0);
+        self.loss += (share - self.loss) * LOSS_WEIGHT;
+    }
+
+    /// Enough of the rate is used for the delay to say something about it.
+    fn is_used(&self) -> bool {
+        self.arriving() >= self.rate.min(self.asked) * USED
+    }
+
+    /// A queue stands.
+    fn follow(&mut self, queue: f64) {
+        let lasting = queue.min(self.queue_before);
+        let urgent = lasting > LONG + 2.0 * self.noise || queue > VERY_LONG;
+        if !urgent && !self.is_used() {
+            // What is not used is not known to be too much.
+            return;
+        }
+        let arriving = self.arriving();
+        let known = self.capacity.unwrap_or(arriving);
+        // Upwards slowly: what was held up by a lost part arrives all at once.
+        let weight = if arriving < known { SMOOTHING } else { 0.1 };
+        self.capacity = Some(known + (arriving - known) * weight);
+        let ahead = (lasting + self.growth * FORESIGHT).max(0.0);
+        let above = ahead - AIMED_AT - self.noise;
+        let wanted = arriving * (1.0 - above / DRAIN).clamp(DEEPEST_CUT, HIGHEST_REACH);
+        if urgent {
+            self.rate = self.rate.min(wanted);
+        } else {
+            self.rate += (wanted - self.rate) * SMOOTHING;
+        }
+    }
+
+    /// No queue stands.
+    fn reach(&mut self) {
+        if let Some(capacity) = self.capacity {
+            self.rate = self.rate.max(capacity * KNOWN);
+        }
+        if self.clear_reports < CLEAR_REPORTS || !self.wants_more || !self.is_used() {
+            return;
+        }
+        let faster = self
+            .capacity
+            .is_some_and(|capacity| self.arriving() > capacity * FASTER);
+        self.faster_reports = if faster { self.faster_reports + 1 } else { 0 };
+        if self.faster_reports >= 2 {
+            self.capacity = None;
+        }
+        let latency = self.rtt.as_secs_f64() + RAMP_LATENCY;
+        let step = (RAMP_QUEUE / latency).min(STEEPEST_RAMP);
+        let wanted = match self.capacity {
+            Some(capacity) => capacity * PROBE,
+            None => self.arriving() * (1.0 + step),
+        };
+        self.rate = self.rate.max(wanted);
+        if self.asked < self.rate * USED {
+            // Nothing between what is asked for and the next better thing: what it takes is found
+            // out by asking for it.
+            self.rate *= 1.0
+                + if self.capacity.is_some() {
+                    step / 60.0
+                } else {
+                    step / 3.0
+                };
+        }
+    }
+
+    fn notice_silence(&mut self, now: Timestamp) {
+        let Some((unheard, _)) = self.unheard.zip(self.reported_at) else {
+            return;
+        };
+        let patience = SILENCE + self.rtt;
+        let silent = now.since(unheard) >= patience;
+        match &mut self.outage {
+            Some(outage) if now >= outage.next_step && (silent || !outage.over) => {
+                outage.next_step = now + SILENCE_STEP;
+                outage.over = false;
+                self.rate = (self.rate / 2.0).max(LEAST_BPS);
+            }
+            Some(_) => {}
+            None if silent => {
+                self.outage = Some(Outage {
+                    rate_before: self.reported_rate,
+                    next_step: now + SILENCE_STEP,
+                    over: false,
+                });
+                self.rate = (self.rate / 2.0).max(LEAST_BPS);
+            }
+            None => {}
+        }
+    }
+
+    /// What was held up has arrived.
+    fn leave_outage(&mut self) {
+        if self.queue > AIMED_AT + self.noise || self.backlog > BACKLOG {
+            return;
+        }
+        if let Some(outage) = self.outage.take() {
+            self.rate = self.rate.max(outage.rate_before * AFTER_OUTAGE);
+        }
+    }
+
+    /// A delay that stays although everything that is sent arrives is the path's own.
+    fn notice_longer_path(&mut self, now: Timestamp) {
+        let recent = self.recent();
+        let even =
+            recent.sent_bits.max(recent.arrived_bits) < EVEN * recent.sent_bits.min(recent.arrived_bits);
+        if self.queue < LONG {
+            self.stuck = None;
+            return;
+        }
+        let stuck = self.stuck.get_or_insert(Stuck {
+            since: now,
+            queue: self.queue,
+            rate_before: self.reported_rate,
+        });
+        if !even || self.queue < stuck.queue - SHORTER {
+            stuck.since = now;
+            stuck.queue = self.queue;
+        } else if now.since(stuck.since) >= LONGER_PATH {
+            self.queue = 0.0;
+            self.capacity = None;
+            self.rate = self.rate.max(stuck.rate_before * AFTER_OUTAGE);
+            self.stuck = None;
+        }
+    }
+}

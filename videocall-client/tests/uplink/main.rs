@@ -1,0 +1,225 @@
+//! The quality controller in the loop it is for: the client's core sends over a simulated bottleneck
+//! to the relay's own rules, which report what arrives, and encoders obey. Time is simulated, chance has a
+//! seed, and nothing is a stand-in for code of this repository.
+
+mod encoder;
+mod link;
+mod world;
+
+use std::time::Duration;
+
+use link::Path;
+use proptest::prelude::*;
+use world::{Figures, World};
+
+const KBIT: f64 = 1000.0;
+
+/// Until the first guess has met the path.
+const SETTLED: Duration = Duration::from_secs(10);
+const LONG: Duration = Duration::from_secs(40);
+
+fn steady(path: Path, seed: u64) -> Figures {
+    let mut world = World::new(path, seed);
+    world.run(SETTLED);
+    world.forget();
+    world.run(LONG);
+    world.figures()
+}
+
+/// What has to hold at any bottleneck.
+fn assert_sound_and_calm(figures: &Figures) {
+    assert!(figures.sound_gap <= Duration::from_millis(200), "{figures:?}");
+    assert!(figures.layer_changes_per_minute <= 12.0, "{figures:?}");
+}
+
+fn assert_bottleneck(figures: &Figures) {
+    assert_sound_and_calm(figures);
+    assert!(figures.queueing_p95 < Duration::from_millis(80), "{figures:?}");
+    assert!(figures.utilisation >= 0.8, "{figures:?}");
+    assert!(figures.restlessness <= 0.35, "{figures:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 6, max_shrink_iters: 0, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_bottleneck_of_a_megabit_is_used_without_filling_its_queue(seed: u64) {
+        assert_bottleneck(&steady(Path::of(1000.0 * KBIT), seed));
+    }
+
+    #[test]
+    fn a_bottleneck_of_300_kilobits_is_used_without_filling_its_queue(seed: u64) {
+        assert_bottleneck(&steady(Path::of(300.0 * KBIT), seed));
+    }
+
+    #[test]
+    fn any_bottleneck_is_used_without_filling_its_queue(
+        kilobits in 200_u32..1800,
+        delay_ms in 5_u64..80,
+        seed: u64,
+    ) {
+        let path = Path {
+            delay: Duration::from_millis(delay_ms),
+            ..Path::of(f64::from(kilobits) * KBIT)
+        };
+        assert_bottleneck(&steady(path, seed));
+    }
+
+    #[test]
+    fn jitter_is_no_bottleneck(seed: u64) {
+        let path = Path {
+            jitter: Duration::from_millis(40),
+            ..Path::of(4000.0 * KBIT)
+        };
+        let figures = steady(path, seed);
+        assert_sound_and_calm(&figures);
+        assert!(figures.full_quality >= 0.95, "{figures:?}");
+    }
+
+    #[test]
+    fn loss_alone_costs_no_quality(percent in 2_u32..=10, seed: u64) {
+        let path = Path {
+            loss: f64::from(percent) / 100.0,
+            ..Path::of(4000.0 * KBIT)
+        };
+        let figures = steady(path, seed);
+        assert_sound_and_calm(&figures);
+        assert!(figures.full_quality >= 0.9, "{figures:?}");
+    }
+
+    #[test]
+    fn a_path_that_gets_narrow_and_wide_again(seed: u64) {
+        let mut world = World::new(Path::of(3000.0 * KBIT), seed);
+        world.run(SETTLED);
+        world.forget();
+        world.run(Duration::from_secs(10));
+        let figures = world.figures();
+        assert_sound_and_calm(&figures);
+        prop_assert!(figures.full_quality >= 0.95, "{figures:?}");
+
+        world.set_path(Path::of(500.0 * KBIT));
+        world.forget();
+        // The queue of half a second is full before anybody hears of it, and takes its time to drain.
+        world.run(Duration::from_secs(3));
+        prop_assert!(world.figures().sound_gap <= Duration::from_millis(700), "{:?}", world.figures());
+        world.forget();
+        world.run(Duration::from_secs(20));
+        assert_bottleneck(&world.figures());
+
+        world.set_path(Path::of(3000.0 * KBIT));
+        let recovered = world.run_until_full_quality(Duration::from_secs(10));
+        prop_assert!(recovered.is_some_and(|time| time <= Duration::from_secs(3)), "{recovered:?}");
+        world.forget();
+        world.run(Duration::from_secs(10));
+        let figures = world.figures();
+        prop_assert!(figures.full_quality >= 0.95 && figures.layer_changes_per_minute <= 12.0, "{figures:?}");
+    }
+
+    #[test]
+    fn an_outage_of_five_seconds_is_over_soon_after_it(seed: u64) {
+        let path = Path::of(3000.0 * KBIT);
+        let mut world = World::new(path, seed);
+        world.run(Duration::from_secs(12));
+        world.set_path(Path { up: false, ..path });
+        world.run(Duration::from_secs(5));
+        world.set_path(path);
+        let recovered = world.run_until_full_quality(Duration::from_secs(10));
+        prop_assert!(recovered.is_some_and(|time| time <= Duration::from_secs(3)), "{recovered:?}");
+    }
+
+    #[test]
+    fn a_way_that_becomes_longer_is_no_bottleneck_for_long(seed: u64) {
+        let mut world = World::new(Path::of(4000.0 * KBIT), seed);
+        world.run(Duration::from_secs(12));
+        world.set_path(Path {
+            delay: Duration::from_millis(150),
+            ..Path::of(4000.0 * KBIT)
+        });
+        world.run(Duration::from_secs(5));
+        let recovered = world.run_until_full_quality(Duration::from_secs(10));
+        prop_assert!(recovered.is_some_and(|time| time <= Duration::from_secs(8)), "{recovered:?}");
+    }
+}
+
+#[test]
+fn sound_alone_is_left_of_a_path_for_sound_alone() {
+    let figures = steady(Path::of(90.0 * KBIT), 1);
+    assert_sound_and_calm(&figures);
+    // A trial now and then.
+    assert!(figures.pictures < 100, "{figures:?}");
+}
+
+#[test]
+fn full_quality_comes_soon_after_the_beginning() {
+    let mut world = World::new(Path::of(5000.0 * KBIT), 1);
+    let reached = world.run_until_full_quality(Duration::from_secs(10));
+    assert!(
+        reached.is_some_and(|time| time <= Duration::from_secs(3)),
+        "{reached:?}"
+    );
+}
+
+/// Prints what the scenarios give, for whoever changes a constant:
+/// `cargo test -p videocall-client --test uplink figures -- --ignored --nocapture`
+#[test]
+#[ignore = "prints figures"]
+fn figures() {
+    for seed in 1..=3 {
+        for kilobits in [100.0, 200.0, 300.0, 500.0, 700.0, 1000.0, 1500.0] {
+            let figures = steady(Path::of(kilobits * KBIT), seed);
+            println!("{kilobits:>6} kbit/s, seed {seed}: {figures:?}");
+        }
+    }
+    for (name, path) in [
+        (
+            "jitter",
+            Path {
+                jitter: Duration::from_millis(40),
+                ..Path::of(4000.0 * KBIT)
+            },
+        ),
+        (
+            "2 %",
+            Path {
+                loss: 0.02,
+                ..Path::of(4000.0 * KBIT)
+            },
+        ),
+        (
+            "10 %",
+            Path {
+                loss: 0.10,
+                ..Path::of(4000.0 * KBIT)
+            },
+        ),
+    ] {
+        println!("{name}: {:?}", steady(path, 1));
+    }
+    let path = Path::of(3000.0 * KBIT);
+    let mut world = World::new(path, 1);
+    println!(
+        "start: {:?}",
+        world.run_until_full_quality(Duration::from_secs(10))
+    );
+    world.run(Duration::from_secs(10));
+    world.set_path(Path::of(500.0 * KBIT));
+    world.forget();
+    world.run(Duration::from_secs(3));
+    println!("3 Mbit/s to 500 kbit/s, first: {:?}", world.figures());
+    world.forget();
+    world.run(Duration::from_secs(20));
+    println!("3 Mbit/s to 500 kbit/s: {:?}", world.figures());
+    world.set_path(path);
+    println!(
+        "back: {:?}",
+        world.run_until_full_quality(Duration::from_secs(20))
+    );
+    world.run(Duration::from_secs(10));
+    world.set_path(Path { up: false, ..path });
+    world.run(Duration::from_secs(5));
+    world.set_path(path);
+    println!(
+        "after an outage: {:?}",
+        world.run_until_full_quality(Duration::from_secs(20))
+    );
+}
