@@ -45,7 +45,7 @@ impl Speech {
     pub(crate) fn run(mut self) {
         self.pass(Duration::from_secs(2));
         let mut before = BTreeSet::new();
-        for _ in 0..12 {
+        for _ in 0..8 {
             let after_silence = self.world.rng.random_bool(0.5);
             if after_silence {
                 self.fall_silent();
