@@ -108,8 +108,9 @@ impl Servers {
         for _ in 0..others {
             relays.push(WebTransportServer::start_with(&nats, QUIET).await?);
         }
+        // A ticket names the WebSocket relay that gives it and all of the other kind.
         for url in &urls {
-            relays_known(url, relays.len()).await?;
+            relays_known(url, 1 + others).await?;
         }
         Ok(Self {
             urls,
