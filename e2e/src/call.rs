@@ -52,6 +52,8 @@ pub struct Seen {
     pub layers: BTreeMap<LayerId, LayerSeen>,
     /// How often the machine did not run this caller for longer than [`STALL`].
     pub stalls: u32,
+    /// For how long it did not run this caller at the longest.
+    pub longest_stall: Duration,
     /// It is over.
     pub closed: Option<Closing>,
 }
@@ -391,7 +393,10 @@ async fn run(client: Client, mut events: EventStream, seen: watch::Sender<Seen>)
             },
             due = ticks.tick() => {
                 if due.elapsed() > STALL {
-                    seen.send_modify(|seen| seen.stalls += 1);
+                    seen.send_modify(|seen| {
+                        seen.stalls += 1;
+                        seen.longest_stall = seen.longest_stall.max(due.elapsed());
+                    });
                 }
                 let time = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
                 let _dropped = client.send_frame(frame(MICROPHONE, time, true));
