@@ -64,6 +64,9 @@ const KNOWN: f64 = 0.96;
 /// When so much more arrives, twice in a row, the path has become faster. A probe for that goes a little beyond.
 const FASTER: f64 = 1.045;
 const PROBE: f64 = 1.08;
+/// A probe that has shown nothing after so many reports goes further with each.
+const PROBE_REPORTS: u32 = 6;
+const PROBE_GROWTH: f64 = 0.01;
 
 /// The queue that a ramp may cause, seconds (QBOUND), and the time from cause to effect without the path
 /// (one report and the filters).
@@ -351,7 +354,11 @@ impl Estimate {
         let latency = self.rtt.as_secs_f64() + RAMP_LATENCY;
         let step = (RAMP_QUEUE / latency).min(STEEPEST_RAMP);
         let wanted = match self.capacity {
-            Some(capacity) => capacity * PROBE,
+            Some(capacity) => {
+                // Encoders that fall short of their targets must not keep a probe from reaching anything.
+                let patient = self.clear_reports.saturating_sub(PROBE_REPORTS);
+                capacity * (PROBE + PROBE_GROWTH * f64::from(patient))
+            }
             None => self.arriving() * (1.0 + step),
         };
         self.rate = self.rate.max(wanted);
