@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use tokio::time::{Instant, MissedTickBehavior};
 use videocall_client::{
-    Client, ClientConfig, CommandError, ConnectionState, ConnectionStatus, EncodedFrame, Event, EventStream,
-    Token, TransportPreference,
+    Client, ClientConfig, CommandError, ConnectionState, ConnectionStatus, EncodedFrame, EncoderTarget,
+    Event, EventStream, Token, TransportPreference,
 };
 use videocall_types::{CloseCode, Closing, LayerInfo, TrackId, TrackInfo, TrackKind};
 
@@ -53,6 +53,7 @@ pub(crate) async fn run(arguments: StreamArguments) -> anyhow::Result<()> {
         published: [false; 2],
         joined: false,
         watched: true,
+        target: None,
         awaits_keyframe: false,
         arguments,
     };
@@ -124,6 +125,8 @@ struct Stream {
     joined: bool,
     /// Somebody shows the pictures; while nobody does, none is encoded.
     watched: bool,
+    /// What the path allows, once that is known.
+    target: Option<EncoderTarget>,
     /// A picture was lost; those that refer to it are of no use.
     awaits_keyframe: bool,
     arguments: StreamArguments,
@@ -171,7 +174,11 @@ impl Stream {
                 .rtt_ms
                 .map_or(String::new(), |ms| format!(", rtt {ms:.1} ms"));
             let transport = self.status.transport.map_or("no connection", |t| t.as_str());
-            let idle = if self.watched { "" } else { ", nobody is watching" };
+            let idle = match (self.watched, self.encodes()) {
+                (false, _) => ", nobody is watching",
+                (true, false) => ", the network is too slow for pictures",
+                (true, true) => "",
+            };
             self.progress.report(&format!("{transport}{rtt}{idle}"));
         }
     }
@@ -179,7 +186,10 @@ impl Stream {
     /// The file again, from its beginning; times and numbers go on.
     fn rewind(&mut self) -> anyhow::Result<()> {
         self.capture = Capture::start(&self.arguments.video, &self.arguments.audio)?;
-        self.capture.set_watched(self.watched);
+        self.capture.set_watched(self.encodes());
+        if let Some(target) = self.target.filter(|target| target.active) {
+            self.capture.set_bitrate(target.bitrate_bps);
+        }
         Ok(())
     }
 
@@ -216,10 +226,31 @@ impl Stream {
         self.capture.force_keyframe();
     }
 
+    /// Whether pictures are encoded: while somebody watches and the path carries them.
+    fn encodes(&self) -> bool {
+        self.watched && self.target.is_none_or(|target| target.active)
+    }
+
     fn set_watched(&mut self, watched: bool) {
-        if std::mem::replace(&mut self.watched, watched) != watched {
-            self.capture.set_watched(watched);
-            if watched {
+        let before = self.encodes();
+        self.watched = watched;
+        self.tell_capture(before);
+    }
+
+    fn aim(&mut self, target: EncoderTarget) {
+        let before = self.encodes();
+        self.target = Some(target);
+        if target.active {
+            self.capture.set_bitrate(target.bitrate_bps);
+        }
+        self.tell_capture(before);
+    }
+
+    fn tell_capture(&mut self, encoded_before: bool) {
+        let encodes = self.encodes();
+        if encodes != encoded_before {
+            self.capture.set_watched(encodes);
+            if encodes {
                 self.restart_video();
             }
         }
@@ -261,6 +292,11 @@ impl Stream {
                 track: CAMERA,
                 spatial_layers,
             } => self.set_watched(!spatial_layers.is_empty()),
+            Event::EncoderTargets(targets) => {
+                if let Some(target) = targets.into_iter().find(|target| target.track == CAMERA) {
+                    self.aim(target);
+                }
+            }
             Event::Closed(closing) if closing.code != CloseCode::Left => bail!(refusal(&closing)),
             _ => {}
         }

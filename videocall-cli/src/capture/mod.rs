@@ -61,9 +61,12 @@ pub(crate) struct Captured {
 #[derive(Default)]
 struct VideoEnds {
     valve: Option<gst::Element>,
+    encoder: Option<gst::Element>,
     sink: Option<gst::Element>,
     /// Nobody watches; kept for a branch that is only found later.
     closed: bool,
+    /// Other than that of the settings, bits per second; kept likewise.
+    bitrate: Option<u32>,
 }
 
 /// A running pipeline. It stops when this is dropped.
@@ -160,6 +163,15 @@ impl Capture {
         ends.closed = !watched;
         if let Some(valve) = ends.valve.as_ref() {
             valve.set_property("drop", !watched);
+        }
+    }
+
+    /// What pictures are to take from now on, bits per second.
+    pub(crate) fn set_bitrate(&self, bits_per_second: u32) {
+        let mut ends = lock(&self.video_ends);
+        ends.bitrate = Some(bits_per_second);
+        if let Some(encoder) = ends.encoder.as_ref() {
+            video::set_bitrate(encoder, bits_per_second);
         }
     }
 }
@@ -271,7 +283,11 @@ impl Builder {
             .context("encoded pictures find no way out")?;
         let mut ends = lock(&self.video_ends);
         branch.valve.set_property("drop", ends.closed);
+        if let Some(bitrate) = ends.bitrate {
+            video::set_bitrate(&branch.encoder, bitrate);
+        }
         ends.valve = Some(branch.valve);
+        ends.encoder = Some(branch.encoder);
         ends.sink = Some(sink);
         Ok(branch.input)
     }

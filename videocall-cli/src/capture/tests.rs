@@ -115,6 +115,28 @@ async fn a_keyframe_comes_when_it_is_asked_for() {
     );
 }
 
+#[tokio::test]
+async fn every_encoder_takes_another_bitrate_while_it_runs() {
+    for (codec, property, expected) in [
+        ("vp8", "target-bitrate", "150000"),
+        ("vp9", "target-bitrate", "150000"),
+        ("h264", "bitrate", "150"),
+    ] {
+        let mut capture = start(&format!("--source test --no-audio --codec {codec}")).expect("starts");
+        frames_until(&mut capture, count(Media::Video, 2)).await;
+        capture.set_bitrate(150_000);
+        let set = lock(&capture.video_ends)
+            .encoder
+            .as_ref()
+            .map(|encoder| encoder.property_value(property).serialize().expect("a number"));
+        assert_eq!(set.as_deref(), Some(expected), "{codec}");
+        let frames = frames_until(&mut capture, count(Media::Video, 10)).await;
+        // x264 begins anew.
+        let goes_on = frames.iter().all(|frame| !frame.keyframe);
+        assert!(goes_on || codec == "h264", "{codec}");
+    }
+}
+
 /// Far more sound than the pictures that may be on their way to or through the encoder last.
 const IN_FLIGHT: usize = 50;
 

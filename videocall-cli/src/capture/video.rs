@@ -30,6 +30,8 @@ pub(super) struct VideoBranch {
     pub(super) input: gst::Element,
     /// Lets raw pictures through to the encoder, or drops them.
     pub(super) valve: gst::Element,
+    /// What turns the ones into the others.
+    pub(super) encoder: gst::Element,
     /// Where encoded ones come out.
     pub(super) output: gst::Element,
 }
@@ -59,13 +61,21 @@ pub(super) fn branch(bin: &gst::Bin, settings: &VideoArguments, pace: bool) -> a
         elements.extend([queue, valve.clone()]);
     }
     elements.extend([convert, filter]);
-    elements.extend(encoder(settings)?);
+    let encoders = encoder(settings)?;
+    let encoder = encoders.first().cloned();
+    elements.extend(encoders);
     chain(bin, &elements.iter().collect::<Vec<_>>())?;
     let output = elements.pop();
     let input = elements.into_iter().next();
     input
         .zip(output)
-        .map(|(input, output)| VideoBranch { input, valve, output })
+        .zip(encoder)
+        .map(|((input, output), encoder)| VideoBranch {
+            input,
+            valve,
+            encoder,
+            output,
+        })
         .ok_or_else(|| anyhow::anyhow!("a video branch has at least two elements"))
 }
 
@@ -89,6 +99,15 @@ fn encoder(settings: &VideoArguments) -> anyhow::Result<Vec<gst::Element>> {
             Ok(vec![encoder])
         }
         Codec::H264 => x264(settings),
+    }
+}
+
+/// Gives a running encoder another bitrate, bits per second. No keyframe comes of it but with x264.
+pub(super) fn set_bitrate(encoder: &gst::Element, bits_per_second: u32) {
+    if encoder.has_property("target-bitrate") {
+        encoder.set_property("target-bitrate", bits_per_second as i32);
+    } else {
+        encoder.set_property("bitrate", (bits_per_second / 1000).max(1));
     }
 }
 
