@@ -143,6 +143,14 @@ impl Ingress {
         self.heard();
     }
 
+    /// What the path to the peer carries as far as the carrier knows, bits per second; of one that is
+    /// not used to the full it is known too low.
+    pub fn path_rate(&self, bits_per_second: u64) {
+        if let Some(seat) = self.seat.get() {
+            seat.member.outbox().set_path_rate(bits_per_second);
+        }
+    }
+
     /// Bytes of the largest control packet, for the decoder of a control stream.
     pub const fn max_control_bytes(&self) -> usize {
         MAX_CONTROL_BYTES

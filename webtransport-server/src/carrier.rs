@@ -132,6 +132,7 @@ impl WebTransportCarrier {
                 ingress.alive();
             }
             quic::tune(quic);
+            ingress.path_rate(quic::path_rate(quic));
         }
     }
 }

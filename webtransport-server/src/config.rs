@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser};
+use clap::{Args, Parser, ValueEnum};
 use relay_runtime::config::ConfigFile;
 use relay_runtime::{BusSettings, LogSettings, RelaySettings, TokenSettings, TraceSettings};
 
@@ -110,6 +110,30 @@ pub struct WebTransportSettings {
         value_delimiter = ','
     )]
     pub certificate_name: Vec<String>,
+
+    /// How it is decided how much the network takes
+    #[arg(
+        long,
+        env = "VIDEOCALL_CONGESTION_CONTROL",
+        value_name = "ALGORITHM",
+        value_enum,
+        default_value_t
+    )]
+    pub congestion_control: CongestionControl,
+}
+
+/// What decides how much the network takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum CongestionControl {
+    /// Keeps queues short and bears loss that is no congestion; made for calls
+    #[default]
+    Media,
+    /// The usual one of TCP (RFC 9438); fills the queues of the network
+    Cubic,
+    /// That of RFC 9002; fills the queues of the network
+    Newreno,
+    /// Measures the rate of the path; experimental
+    Bbr,
 }
 
 /// A public address with the path of the relay, which may be left out.

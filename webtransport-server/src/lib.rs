@@ -12,7 +12,7 @@ mod run;
 mod server;
 mod writer;
 
-pub use config::{Settings, WebTransportSettings};
+pub use config::{CongestionControl, Settings, WebTransportSettings};
 pub use run::run;
 pub use server::WebTransportServer;
 

@@ -1,14 +1,19 @@
 //! QUIC as media needs it. Every setting that is not quinn's default has its reason here.
 
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use media_congestion::MediaConfig;
 use socket2::{Domain, Protocol, Socket, Type};
 use videocall_types::limits::{LIVENESS, MAX_SPATIAL_LAYERS, MAX_TRACKS};
 use wtransport::config::QuicTransportConfig;
+use wtransport::quinn::congestion::{BbrConfig, CubicConfig, NewRenoConfig};
 use wtransport::quinn::{AckFrequencyConfig, Connection, IdleTimeout, VarInt};
 use wtransport::{Identity, ServerConfig};
+
+use crate::config::CongestionControl;
 
 /// Streams of one client that are read at a time: each layer of each track on one.
 pub(crate) const MAX_MEDIA_STREAMS: usize = MAX_TRACKS * MAX_SPATIAL_LAYERS as usize;
@@ -44,15 +49,27 @@ const ACKNOWLEDGE_EVERY: u32 = 10;
 const ACKNOWLEDGE_WITHIN: Duration = Duration::from_millis(20);
 
 /// The settings of QUIC for these clients and this certificate.
-pub(crate) fn server_config(socket: UdpSocket, identity: Identity) -> ServerConfig {
+pub(crate) fn server_config(
+    socket: UdpSocket,
+    identity: Identity,
+    congestion: CongestionControl,
+) -> ServerConfig {
     let builder = ServerConfig::builder().with_bind_socket(socket);
-    bounded(builder.with_custom_transport(identity, transport()).build())
+    bounded(
+        builder
+            .with_custom_transport(identity, transport(congestion))
+            .build(),
+    )
 }
 
 /// The same for a socket that is already in use.
-pub(crate) fn reloaded(identity: Identity) -> ServerConfig {
+pub(crate) fn reloaded(identity: Identity, congestion: CongestionControl) -> ServerConfig {
     let builder = ServerConfig::builder().with_bind_default(0);
-    bounded(builder.with_custom_transport(identity, transport()).build())
+    bounded(
+        builder
+            .with_custom_transport(identity, transport(congestion))
+            .build(),
+    )
 }
 
 fn bounded(mut config: ServerConfig) -> ServerConfig {
@@ -64,13 +81,14 @@ fn bounded(mut config: ServerConfig) -> ServerConfig {
     config
 }
 
-fn transport() -> QuicTransportConfig {
+fn transport(congestion: CongestionControl) -> QuicTransportConfig {
     let mut acknowledgements = AckFrequencyConfig::default();
     acknowledgements
         // What may come without an acknowledgement; the next is answered.
         .ack_eliciting_threshold(VarInt::from_u32(ACKNOWLEDGE_EVERY - 1))
         .max_ack_delay(Some(ACKNOWLEDGE_WITHIN));
     let mut config = QuicTransportConfig::default();
+    control_congestion(&mut config, congestion);
     config
         // Clients that do not know the extension (draft-ietf-quic-ack-frequency) ignore it.
         .ack_frequency_config(Some(acknowledgements))
@@ -102,12 +120,32 @@ fn transport() -> QuicTransportConfig {
     config
 }
 
+/// What waits in a queue of the network can be dropped or overtaken no more than what is written.
+fn control_congestion(config: &mut QuicTransportConfig, congestion: CongestionControl) {
+    match congestion {
+        CongestionControl::Media => config.congestion_controller_factory(Arc::new(MediaConfig::default())),
+        CongestionControl::Cubic => config.congestion_controller_factory(Arc::new(CubicConfig::default())),
+        CongestionControl::Newreno => {
+            config.congestion_controller_factory(Arc::new(NewRenoConfig::default()))
+        }
+        CongestionControl::Bbr => config.congestion_controller_factory(Arc::new(BbrConfig::default())),
+    };
+}
+
 /// Lets a connection take half a congestion window more than is on its way, so that it never idles
 /// and never queues more than half a round trip.
 pub(crate) fn tune(connection: &Connection) {
     let in_flight = connection.stats().path.cwnd;
     let window = (in_flight + in_flight / 2).clamp(MIN_SEND_WINDOW, MAX_SEND_WINDOW);
     connection.set_send_window(window);
+}
+
+/// What the path carries as far as known, bits per second: a window in each round trip. More than is
+/// used, but not by how much.
+pub(crate) fn path_rate(connection: &Connection) -> u64 {
+    let path = connection.stats().path;
+    let microseconds = u64::try_from(path.rtt.as_micros()).unwrap_or(u64::MAX);
+    path.cwnd.saturating_mul(8 * 1_000_000) / microseconds.max(1)
 }
 
 /// The socket of all clients.

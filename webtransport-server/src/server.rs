@@ -15,7 +15,7 @@ use wtransport::{Connection, Endpoint, VarInt};
 
 use crate::carrier::WebTransportCarrier;
 use crate::certificate::{LOOK_INTERVAL, Offer, OwnCertificates, Source};
-use crate::config::{WebTransportSettings, host_of};
+use crate::config::{CongestionControl, WebTransportSettings, host_of};
 use crate::{PATH, quic};
 
 /// How long the last packets of closed connections may take to leave.
@@ -27,6 +27,7 @@ pub struct WebTransportServer {
     source: Source,
     offer: Offer,
     url: String,
+    congestion: CongestionControl,
 }
 
 impl WebTransportServer {
@@ -42,7 +43,8 @@ impl WebTransportServer {
         let mut source = source(settings, data_dir);
         let offer = source.look().await?.context("there is no certificate")?;
         let socket = quic::socket(bind)?;
-        let config = quic::server_config(socket, offer.identity.clone_identity());
+        let congestion = settings.congestion_control;
+        let config = quic::server_config(socket, offer.identity.clone_identity(), congestion);
         let endpoint = Endpoint::server(config).context("QUIC cannot be started")?;
         let address = endpoint.local_addr().context("the socket has no address")?;
         let url = match &settings.public_url {
@@ -62,6 +64,7 @@ impl WebTransportServer {
             source,
             offer,
             url,
+            congestion,
         })
     }
 
@@ -81,10 +84,12 @@ impl WebTransportServer {
             source,
             offer,
             url,
+            congestion,
         } = self;
         let renewing = Renewing {
             endpoint: endpoint.clone(),
             url,
+            congestion,
         };
         renewing.announce(offer.hashes, relay.directory());
         tokio::select! {
@@ -181,6 +186,7 @@ async fn handshake(
 struct Renewing {
     endpoint: Arc<Endpoint<Server>>,
     url: String,
+    congestion: CongestionControl,
 }
 
 impl Renewing {
@@ -198,7 +204,7 @@ impl Renewing {
 
     /// New handshakes see the new certificate; open connections go on with the old one.
     fn take(&self, offer: Offer, directory: &RelayDirectory) {
-        let config = quic::reloaded(offer.identity);
+        let config = quic::reloaded(offer.identity, self.congestion);
         match self.endpoint.reload_config(config, false) {
             Ok(()) => {
                 tracing::info!(hashes = ?offer.hashes, "the certificate is renewed");
@@ -265,6 +271,7 @@ mod tests {
         let renewing = Renewing {
             endpoint,
             url: "https://localhost/wt".into(),
+            congestion: CongestionControl::default(),
         };
         let offer = offer().await;
         let new = offer.hashes[0].clone();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use media_congestion::MediaConfig;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use videocall_types::api::RelayEndpoint;
@@ -137,6 +138,7 @@ fn configure(addresses: IpBindConfig, hashes: &[Sha256Digest]) -> ClientConfig {
 fn transport() -> QuicTransportConfig {
     let mut transport = QuicTransportConfig::default();
     transport
+        .congestion_controller_factory(Arc::new(MediaConfig::default()))
         .max_concurrent_uni_streams(INCOMING_STREAMS.into())
         .initial_rtt(INITIAL_RTT)
         .datagram_send_buffer_size(DATAGRAM_SEND_BYTES)
