@@ -55,6 +55,10 @@ const SETTLED: Duration = Duration::from_secs(4);
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
+/// Between the steps up that follow a first one while none has failed: what made pictures wait was a
+/// moment's trouble, such as a machine that stood still, and there is no reason to be slow.
+const NEXT_WAIT: Duration = Duration::from_millis(250);
+
 /// An estimate of the path's rate that is so much above the one at which a trial failed, in
 /// percent, ends the wait.
 const BETTER_PERCENT: u64 = 130;
@@ -251,6 +255,7 @@ impl Downlink {
         let next = self.restriction.less();
         let wait = match self.failed {
             Some(failed) if next <= failed => self.wait,
+            None if self.raised_at.is_some() => NEXT_WAIT,
             _ => FIRST_WAIT,
         };
         if self.restriction != Restriction::NONE && calm >= wait {

@@ -131,6 +131,23 @@ fn nobody_is_given_more_who_takes_nothing() {
 }
 
 #[test]
+fn a_moments_trouble_is_soon_over() {
+    let mut path = Downlink::new(ms(0));
+    let mut now = ms(1000);
+    while path.restriction() < Restriction::NO_VIDEO {
+        path.waiting(ms(0), now);
+        now += Duration::from_millis(200);
+    }
+    let relieved = now;
+    while path.restriction() > Restriction::NONE {
+        now += Duration::from_millis(10);
+        path.moved(now);
+    }
+    let taken = now.since(relieved);
+    assert!(taken <= Duration::from_secs(6), "{taken:?}");
+}
+
+#[test]
 fn a_better_path_ends_the_wait() {
     let mut path = Downlink::new(START);
     path.set_rate(1_000_000);
