@@ -90,11 +90,12 @@ fn an_outage_is_over_soon_after_it_ends() {
 }
 
 #[test]
-fn a_download_takes_no_more_than_its_part() {
-    for rate in [1_000_000, 5_000_000] {
+fn a_download_does_not_starve_a_call() {
+    // Of 5 Mbit/s that is half a megabit: enough for a picture, far from an even part.
+    for (rate, least) in [(1_000_000, 30.0), (5_000_000, 10.0)] {
         each(Network::BesideCubic(rate), |outcome| {
-            assert!((25.0..=75.0).contains(&outcome.share_pct()));
-            // The queue is the download's; ten seconds after it is over, so is the queue.
+            assert!((least..=75.0).contains(&outcome.share_pct()));
+            // The queue is the download's; fifteen seconds after its last byte, so is the queue gone.
             let after = outcome.report.queueing_between_ms(50, 60, 95.0);
             assert!(after < 80.0, "{after} ms");
         });

@@ -18,7 +18,7 @@ use super::Flow;
 const SEGMENTS: usize = 10;
 
 /// What waits in a connection beyond what is on its way.
-const SEND_WINDOW: u64 = 128 * 1024;
+const SEND_WINDOW: u64 = 256 * 1024;
 
 /// What a sender has to send.
 #[derive(Clone, Copy, Debug)]

@@ -59,7 +59,7 @@ pub(crate) enum Network {
     Outage,
     /// 3 Mbit/s, and a queue of 15 ms.
     ShortQueue,
-    /// A download over CUBIC from 5 to 40 s of 60, on this many bits per second.
+    /// A download over CUBIC from 5 to 30 s of 60, on this many bits per second.
     BesideCubic(u64),
     /// 3 Mbit/s, and another of its kind at the same time.
     BesideItself,
@@ -177,7 +177,7 @@ impl Network {
         };
         flows.extend(other.map(|other| Flow {
             begins: s(5),
-            ends: s(40),
+            ends: s(30),
             ..Flow::new(other.factory(), Source::Bulk)
         }));
         let (forward, backward) = self.links();
@@ -231,9 +231,9 @@ impl Outcome {
         self.report.recovery_ms(RELIEF, 0.85).unwrap_or(rest)
     }
 
-    /// What the first sender got from 10 to 40 s, beside the other.
+    /// What the first sender got from 10 to 30 s, beside the other.
     pub(crate) fn share_pct(&self) -> f64 {
-        self.report.share_pct(0, s(10), s(40))
+        self.report.share_pct(0, s(10), s(30))
     }
 
     /// What of the packets that the first sender sent was lost.
