@@ -5,7 +5,10 @@
 //! of call runs on a second server, which nobody attacks, and what it has suffered is not held against
 //! the relay.
 
-#![expect(clippy::print_stdout, reason = "what the calls have been without is worth reading")]
+#![expect(
+    clippy::print_stdout,
+    reason = "what the calls have been without is worth reading"
+)]
 
 use std::fmt;
 use std::future::Future;
