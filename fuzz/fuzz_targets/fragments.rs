@@ -29,6 +29,8 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     let mut reassembler = Reassembler::default();
-    let joined = parts.filter_map(|part| reassembler.push(&part).expect("a fragment")).last();
+    let joined = parts
+        .filter_map(|part| reassembler.push(&part).expect("a fragment"))
+        .last();
     assert_eq!(joined, Some(whole));
 });

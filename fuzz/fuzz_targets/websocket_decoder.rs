@@ -4,7 +4,10 @@
 
 // Its crate is a whole web server; this part of it stands alone.
 #[path = "../../actix-api/src/websocket/decoder.rs"]
-#[expect(dead_code, reason = "what the server does with errors is not of interest here")]
+#[expect(
+    dead_code,
+    reason = "what the server does with errors is not of interest here"
+)]
 mod decoder;
 
 use bytes::Bytes;

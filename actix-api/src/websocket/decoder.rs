@@ -315,5 +315,7 @@ fn close_code(mut payload: Bytes) -> Result<Option<u16>, DecodeError> {
     }
 }
 
+// Named, because the fuzz target that takes this file in resolves modules from another folder.
 #[cfg(test)]
+#[path = "decoder/tests.rs"]
 mod tests;
