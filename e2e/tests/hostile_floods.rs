@@ -410,12 +410,25 @@ async fn greet_slowly(target: Target) {
     .await;
 }
 
+/// Tries until the relay takes one more from this address: those of the last attack take a moment to go.
+async fn let_in<T, F>(attempt: impl Fn() -> F) -> T
+where
+    F: Future<Output = anyhow::Result<T>>,
+{
+    loop {
+        match attempt().await {
+            Ok(client) => return client,
+            Err(_) => sleep(REFUSED).await,
+        }
+    }
+}
+
 /// Members that never read.
 async fn never_read(target: Target) {
     let _time_is_up = timeout(ATTACK, async {
         let (endpoint, ticket) = target.way_in().await;
-        let joined = join_all((0..5).map(|_| RawClient::join_and_sleep(&endpoint, &ticket))).await;
-        let sleepers: Vec<_> = joined.into_iter().collect::<Result<_, _>>().expect("let in");
+        let sleepers = (0..5).map(|_| let_in(|| RawClient::join_and_sleep(&endpoint, &ticket)));
+        let sleepers = join_all(sleepers).await;
         sleep(ATTACK).await;
         drop(sleepers);
     })
@@ -428,7 +441,7 @@ async fn write_halves(target: Target) {
         let (endpoint, ticket) = target.way_in().await;
         let mut clients = Vec::new();
         for _ in 0..5 {
-            let (mut client, _) = RawClient::join(&endpoint, &ticket).await.expect("let in");
+            let (mut client, _) = let_in(|| RawClient::join(&endpoint, &ticket)).await;
             for _ in 0..20 {
                 let _blocked = timeout(Duration::from_millis(20), client.write_half_a_frame()).await;
             }
