@@ -183,6 +183,7 @@ async fn relays_for_tokens(server: &TestServer) {
             session: None,
             exp,
             iat: 0,
+            jti: String::new(),
         })
     };
     const LATER: u64 = 4_000_000_000;

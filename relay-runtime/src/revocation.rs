@@ -253,6 +253,7 @@ mod tests {
             session: None,
             exp: u64::MAX,
             iat,
+            jti: String::new(),
         }
     }
 

@@ -173,6 +173,7 @@ impl TokenService {
             session: None,
             exp,
             iat,
+            jti: nonce(),
         });
         (token, exp)
     }
@@ -185,6 +186,7 @@ impl TokenService {
             session: Some(session),
             exp: iat + RESUME_TOKEN_LIFETIME.as_secs(),
             iat,
+            jti: nonce(),
             ..join.clone()
         })
     }
@@ -205,6 +207,10 @@ impl fmt::Debug for TokenService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("TokenService")
     }
+}
+
+fn nonce() -> String {
+    format!("{:016x}", rand::random::<u64>())
 }
 
 /// The time of day, seconds since the Unix epoch.
@@ -234,6 +240,7 @@ mod tests {
             session: None,
             exp,
             iat: 0,
+            jti: String::new(),
         }
     }
 

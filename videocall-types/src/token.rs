@@ -35,4 +35,7 @@ pub struct Claims {
     /// token that does not say counts as the oldest.
     #[serde(default)]
     pub iat: u64,
+    /// Makes each token another one, though it says the same within the same second (RFC 7519 §4.1.7).
+    #[serde(default)]
+    pub jti: String,
 }

@@ -132,6 +132,7 @@ pub(crate) fn token(user: &str, seconds: i64) -> String {
         session: None,
         exp: now.as_secs().saturating_add_signed(seconds),
         iat: now.as_secs(),
+        jti: String::new(),
     })
 }
 
