@@ -20,7 +20,7 @@ use turmoil::{Scenario, Turmoil};
 use wishes::Wishes;
 
 /// Runs of each kind of turmoil.
-const RUNS: u64 = 40;
+const RUNS: u64 = 200;
 
 /// Runs these seeds, or the one that is asked for.
 fn run_seeds(seeds: std::ops::Range<u64>, run: impl Fn(u64)) {
