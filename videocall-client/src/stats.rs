@@ -32,6 +32,10 @@ pub struct ConnectionStats {
     pub rtt_ms: Option<f64>,
     /// What the path to the relay is taken to carry, bits per second; nothing is known above what was sent.
     pub upload_estimate_bps: u32,
+    /// What all that anybody wants of us would take at its best, bits per second.
+    pub upload_wanted_bps: u32,
+    /// What keeps us from sending all of that, if something does.
+    pub sending_limit: Option<SendingLimit>,
     /// Bytes of packets given to the carrier, all connections of the call together.
     pub bytes_sent: u64,
     /// Bytes of packets from the carrier, likewise.
@@ -48,6 +52,16 @@ pub struct ConnectionStats {
     pub reconnects: u32,
     /// How often the call went to another relay without a break, because its own was stopping.
     pub moves: u32,
+}
+
+/// Why less is sent than what is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SendingLimit {
+    /// The path to the relay carries no more.
+    Network,
+    /// The machine encodes no more.
+    Machine,
 }
 
 /// What arrived of one layer of somebody else's track, as the core sees it.

@@ -173,6 +173,8 @@ impl ClientCore {
             frames_dropped_sending: self.stats.frames_dropped_sending + self.queue.dropped(),
             frames_ignored: self.receiver.ignored(),
             upload_estimate_bps: self.quality.estimate_bps(),
+            upload_wanted_bps: self.quality.wanted_bps(),
+            sending_limit: self.quality.limit(),
             ..self.stats
         }
     }

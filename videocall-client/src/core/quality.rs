@@ -15,6 +15,7 @@ use std::time::Duration;
 use videocall_types::{Timestamp, TrackId, TrackInfo, TrackKind};
 
 use super::types::{EncoderLoad, EncoderTarget};
+use crate::stats::SendingLimit;
 use estimate::Estimate;
 use ladder::{Ladder, Sound};
 use load::MachineLoad;
@@ -153,6 +154,28 @@ impl Quality {
     /// Bits per second that the path is taken to carry.
     pub(super) fn estimate_bps(&self) -> u32 {
         self.estimate.bits_per_second() as u32
+    }
+
+    /// Bits per second of sound and of all pictures that anybody wants, at their best.
+    pub(super) fn wanted_bps(&self) -> u32 {
+        let best = ladder::SOUND_STEPS[0];
+        let redundancy = self.wanted_redundancy();
+        let sounds = self.sounds.values().filter(|sound| !sound.muted);
+        let sounds: f64 = sounds.map(|sound| sound.cost(best, redundancy)).sum();
+        let pictures: f64 = self.pictures.values().map(Ladder::best).sum();
+        (sounds + pictures) as u32
+    }
+
+    /// What keeps us from sending that.
+    pub(super) fn limit(&self) -> Option<SendingLimit> {
+        let mut pictures = self.pictures.values();
+        if self.sound_step > 0 || pictures.clone().any(Ladder::wants_more) {
+            Some(SendingLimit::Network)
+        } else {
+            pictures
+                .any(Ladder::is_restricted)
+                .then_some(SendingLimit::Machine)
+        }
     }
 
     /// The targets, where they are others than told before.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use link::Path;
 use proptest::prelude::*;
+use videocall_client::stats::SendingLimit;
 use world::{Figures, World};
 
 const KBIT: f64 = 1000.0;
@@ -157,6 +158,43 @@ fn full_quality_comes_soon_after_the_beginning() {
         reached.is_some_and(|time| time <= Duration::from_secs(3)),
         "{reached:?}"
     );
+}
+
+#[test]
+fn what_keeps_from_sending_everything_is_said() {
+    let limit = |kilobits: f64| {
+        let mut world = World::new(Path::of(kilobits * KBIT), 1);
+        world.run(SETTLED);
+        world.connection()
+    };
+    let narrow = limit(500.0);
+    assert_eq!(narrow.sending_limit, Some(SendingLimit::Network));
+    assert!(
+        narrow.upload_estimate_bps < narrow.upload_wanted_bps,
+        "{narrow:?}"
+    );
+    // The layer that the watcher gets, and the voice twice, with what is around them.
+    assert!(
+        (1_564_000..1_700_000).contains(&narrow.upload_wanted_bps),
+        "{narrow:?}"
+    );
+    let wide = limit(5000.0);
+    assert_eq!(wide.sending_limit, None);
+    assert!(wide.upload_estimate_bps >= wide.upload_wanted_bps, "{wide:?}");
+}
+
+#[test]
+fn a_machine_that_is_too_slow_is_said_to_be() {
+    let mut world = World::new(Path::of(5000.0 * KBIT), 1);
+    world.run(SETTLED);
+    let wanted = world.connection().upload_wanted_bps;
+    for _ in 0..4 {
+        world.overload();
+        world.run(Duration::from_secs(1));
+    }
+    let connection = world.connection();
+    assert_eq!(connection.sending_limit, Some(SendingLimit::Machine));
+    assert_eq!(connection.upload_wanted_bps, wanted, "what is wanted stays");
 }
 
 /// Prints what the scenarios give, for whoever changes a constant:

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use relay_core::{ClassSet, JoinRequest, Meeting, MeetingSettings, Member};
+use videocall_client::stats::ConnectionStats;
 use videocall_client::{
-    ClientConfig, ClientCore, Command, EncodedFrame, EncoderTarget, Event, Input, Link as Connection, Output,
+    ClientConfig, ClientCore, Command, EncodedFrame, EncoderLoad, EncoderTarget, Event, Input,
+    Link as Connection, Output,
 };
 use videocall_types::api::{JoinResponse, RelayEndpoint, TransportKind};
 use videocall_types::{
@@ -210,6 +212,24 @@ impl World {
     }
 
     /// Counts from now on.
+    /// What the client says of its connection.
+    pub(crate) fn connection(&self) -> ConnectionStats {
+        self.core.stats()
+    }
+
+    /// An encoder tells that it is busy all the time, and drops what it cannot take.
+    pub(crate) fn overload(&mut self) {
+        let load = EncoderLoad {
+            track: CAMERA,
+            captured: 30,
+            dropped: 15,
+            busy: 0.99,
+        };
+        self.core
+            .handle(Input::Command(Command::EncoderLoad(load)), self.now);
+        self.settle();
+    }
+
     pub(crate) fn forget(&mut self) {
         self.since = self.now;
         self.link.waits.clear();

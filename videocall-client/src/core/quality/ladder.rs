@@ -180,14 +180,19 @@ impl Ladder {
 
     /// The wanted layers as indices, as far as the machine manages.
     fn wanted(&self) -> Vec<usize> {
-        if self.muted {
-            return Vec::new();
-        }
         let top = if self.screen {
             self.layers.len()
         } else {
             self.layers.len() - self.restriction.layers(self.layers.len())
         };
+        self.wanted_below(top)
+    }
+
+    /// The wanted layers as indices; those from `top` on are replaced by the one below it.
+    fn wanted_below(&self, top: usize) -> Vec<usize> {
+        if self.muted {
+            return Vec::new();
+        }
         let is_wanted = |spatial| {
             self.wanted
                 .as_ref()
@@ -242,6 +247,17 @@ impl Ladder {
             Some(_) => self.least_of_set(0) / 2.0,
             None => 0.0,
         }
+    }
+
+    /// Bits per second of all that anybody wants, at its best, whatever the machine manages.
+    pub(super) fn best(&self) -> f64 {
+        let wanted = self.wanted_below(self.layers.len());
+        wanted.into_iter().map(|index| self.nominal(index)).sum()
+    }
+
+    /// Whether the machine manages less than what is wanted.
+    pub(super) fn is_restricted(&self) -> bool {
+        self.restriction != Restriction::default() && self.top().is_some()
     }
 
     /// Whether there is something better than what was chosen.
