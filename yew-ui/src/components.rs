@@ -12,13 +12,13 @@ mod header;
 mod icon;
 mod more_tile;
 mod notices;
+mod pager;
 mod people;
 mod pin_button;
 mod placard;
 mod preview_controls;
 mod remote_picture;
 mod remote_tile;
-
 mod self_tile;
 mod sharing_bar;
 mod solitude;

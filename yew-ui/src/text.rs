@@ -155,6 +155,14 @@ pub struct CallText {
     pub more: fn(usize) -> String,
     /// What that tile does.
     pub more_hint: &'static str,
+    /// Label of the buttons that turn the pages of tiles.
+    pub pages: &'static str,
+    /// Button, with its key.
+    pub page_after: &'static str,
+    /// Button, with its key.
+    pub page_before: &'static str,
+    /// Which page of how many is looked at.
+    pub page_of: fn(usize, usize) -> String,
     /// Choice: whether the operator learns how long joining takes.
     pub report_timing: &'static str,
     /// Below the choice.

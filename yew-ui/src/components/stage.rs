@@ -7,6 +7,7 @@ use videocall_client::call::Priority;
 use yew::prelude::*;
 
 use super::more_tile::MoreTile;
+use super::pager::Pager;
 use super::remote_tile::{CameraTile, ScreenTile};
 use super::self_tile::SelfTile;
 use crate::hooks::{use_size, use_text};
@@ -32,7 +33,13 @@ pub(crate) fn Stage(props: &StageProps) -> Html {
     use_room(&props.state, size);
     use_pinned_voice(&props.call, state);
     let people: Vec<&Rc<Person>> = state.tiles().collect();
-    let hidden = state.people.len() - people.len();
+    let page = state.page();
+    // The other pages are for those who are not on the first one; it alone tells of them.
+    let hidden = if page.index == 0 {
+        state.people.len() - people.len()
+    } else {
+        0
+    };
     let scene = Scene {
         cameras: people.len(),
         screens: state.presenters().count(),
@@ -42,6 +49,10 @@ pub(crate) fn Stage(props: &StageProps) -> Html {
         more: hidden > 0,
     };
     let arrangement = arrange(scene, size);
+    let turn = {
+        let dispatcher = props.state.dispatcher();
+        Callback::from(move |turn| dispatcher.dispatch(Action::Turn(turn)))
+    };
     html! {
         <div ref={node} class="relative min-h-0 min-w-0 flex-1" role="region" aria-label={text.call.stage}>
             { for state.presenters().zip(&arrangement.screens).map(|((person, _), &rect)| html! {
@@ -52,6 +63,7 @@ pub(crate) fn Stage(props: &StageProps) -> Html {
             if let Some(rect) = arrangement.more {
                 <MoreTile key="more" count={hidden} {rect} onclick={props.onmore.clone()} />
             }
+            <Pager key="pages" {page} onturn={turn} />
             <SelfTile key="own" call={props.call.clone()} name={props.name.clone()} own={state.own}
                 rect={arrangement.own} floats={arrangement.own_floats} />
         </div>

@@ -24,6 +24,9 @@ pub(crate) fn use_shortcuts(pressed: Callback<Shortcut>) {
                 return;
             }
             if let Some(shortcut) = Shortcut::from_key(&event.key(), command) {
+                if shortcut.scrolls() && is_in_list(event) {
+                    return;
+                }
                 event.prevent_default();
                 pressed.emit(shortcut);
             }
@@ -33,8 +36,19 @@ pub(crate) fn use_shortcuts(pressed: Callback<Shortcut>) {
 }
 
 fn is_typing(event: &KeyboardEvent) -> bool {
-    event
-        .target()
-        .and_then(|target| target.dyn_into::<Element>().ok())
+    target(event)
         .is_some_and(|element| matches!(element.tag_name().as_str(), "INPUT" | "SELECT" | "TEXTAREA"))
+}
+
+/// Whether the key was meant for a panel, in which it scrolls.
+fn is_in_list(event: &KeyboardEvent) -> bool {
+    target(event).is_some_and(|element| {
+        element
+            .closest("aside, [role=dialog]")
+            .is_ok_and(|found| found.is_some())
+    })
+}
+
+fn target(event: &KeyboardEvent) -> Option<Element> {
+    event.target()?.dyn_into().ok()
 }

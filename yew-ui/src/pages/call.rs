@@ -141,6 +141,7 @@ fn use_pressed(handle: &CallHandle, open: UseStateHandle<Open>) -> Callback<Shor
                         }
                     });
                 }
+                Shortcut::Turn(turn) => dispatcher.dispatch(Action::Turn(turn)),
                 Shortcut::People => toggle(Open::People),
                 Shortcut::Devices => toggle(Open::Devices),
                 Shortcut::Close => open.set(Open::Nothing),

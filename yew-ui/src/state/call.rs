@@ -7,7 +7,7 @@ use std::rc::Rc;
 use videocall_types::api::TransportKind;
 use videocall_types::{CloseCode, Participant, SessionId, TrackInfo, TrackKind, TrackRef};
 
-use super::gallery::Gallery;
+use super::gallery::{Gallery, Page, Turn, Wish};
 use super::name;
 use super::notice::{Device, DeviceFault, Notice, Notices};
 
@@ -202,6 +202,8 @@ pub enum Action {
     Speakers(Vec<SessionId>),
     /// Pins somebody, or lets go of who is pinned already.
     TogglePin(SessionId),
+    /// Looks at another page of tiles.
+    Turn(Turn),
     /// How many tiles of others fit on the page.
     Room(usize),
     /// Loudness from 0 to 1: one's own, and that of others.
@@ -252,6 +254,7 @@ impl CallState {
                 next.pinned = (next.pinned != Some(session)).then_some(session);
                 next.choose_tiles();
             }
+            Action::Turn(turn) => next.turn(turn),
             Action::Room(room) => {
                 next.room = Some(room);
                 next.choose_tiles();
@@ -294,6 +297,11 @@ impl CallState {
         shown.filter_map(|&session| self.people.iter().find(|person| person.session == session))
     }
 
+    /// Which page of tiles is looked at.
+    pub fn page(&self) -> Page {
+        self.gallery.page()
+    }
+
     /// Whose tile is large: who is pinned, unless a screen is what is looked at.
     pub fn large(&self) -> Option<SessionId> {
         self.pinned.filter(|_| self.presenters().next().is_none())
@@ -312,9 +320,13 @@ impl CallState {
 
     fn choose_tiles(&mut self) {
         self.pinned = self.pinned.filter(|&session| self.position(session).is_some());
-        let wanted: Vec<SessionId> = self.pinned.iter().chain(&self.speakers).copied().collect();
-        let room = self.room.unwrap_or(usize::MAX);
-        self.gallery.choose(&self.people, &wanted, room);
+        let wish = wish(self.pinned, &self.speakers, self.room);
+        self.gallery.choose(&self.people, wish);
+    }
+
+    fn turn(&mut self, turn: Turn) {
+        let wish = wish(self.pinned, &self.speakers, self.room);
+        self.gallery.turn(turn, &self.people, wish);
     }
 
     /// That they are back is news only to who has heard that they were gone.
@@ -589,6 +601,14 @@ impl Phase {
             Self::Reconnecting => "reconnecting",
             Self::Failed => "failed",
         }
+    }
+}
+
+fn wish(pinned: Option<SessionId>, speakers: &[SessionId], room: Option<usize>) -> Wish<'_> {
+    Wish {
+        pinned,
+        speakers,
+        room: room.unwrap_or(usize::MAX),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The keys of a call.
 
+use super::gallery::Turn;
+
 /// What a key asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shortcut {
@@ -13,6 +15,8 @@ pub enum Shortcut {
     People,
     /// Show or hide the choice of devices.
     Devices,
+    /// Turn the page of tiles.
+    Turn(Turn),
     /// Close what is open.
     Close,
 }
@@ -27,9 +31,16 @@ impl Shortcut {
             ("s", false) => Some(Self::Screen),
             ("p", false) => Some(Self::People),
             ("d", false) => Some(Self::Devices),
+            ("arrowright" | "pagedown", false) => Some(Self::Turn(Turn::Next)),
+            ("arrowleft" | "pageup", false) => Some(Self::Turn(Turn::Previous)),
             ("escape", false) => Some(Self::Close),
             _ => None,
         }
+    }
+
+    /// Whether the key moves about in lists, too: there it is theirs.
+    pub const fn scrolls(self) -> bool {
+        matches!(self, Self::Turn(_))
     }
 }
 
@@ -46,6 +57,9 @@ mod tests {
             ("e", true, Some(Shortcut::Camera)),
             ("s", true, None),
             ("p", true, None),
+            ("ArrowRight", false, Some(Shortcut::Turn(Turn::Next))),
+            ("PageUp", false, Some(Shortcut::Turn(Turn::Previous))),
+            ("ArrowLeft", true, None),
             ("Escape", false, Some(Shortcut::Close)),
             ("x", false, None),
         ] {

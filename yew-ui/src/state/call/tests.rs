@@ -302,6 +302,21 @@ fn who_speaks_is_on_the_page_when_not_all_fit() {
 }
 
 #[test]
+fn those_who_are_not_on_the_first_page_are_on_the_next() {
+    let people = (1..=5).map(|number| with_camera(number, "p")).collect();
+    let state = after([Action::Roster(people), Action::Room(3)]);
+    assert_eq!((state.page().index, state.page().count), (0, 2));
+    let next = state.after(Action::Turn(Turn::Next));
+    let sessions = |state: &CallState| state.tiles().map(|person| person.session).collect::<Vec<_>>();
+    assert_eq!(sessions(&next), [session(3), session(4), session(5)]);
+    let back = next.after(Action::Turn(Turn::Previous));
+    assert_eq!(sessions(&back), [session(1), session(2)]);
+    let grown = next.after(Action::Room(9));
+    assert_eq!(grown.page().count, 1);
+    assert_eq!(grown.tiles().count(), 5);
+}
+
+#[test]
 fn a_pin_holds_until_it_is_let_go_or_its_person_leaves() {
     let people = (1..=5).map(|number| with_camera(number, "p")).collect();
     let state = after([
