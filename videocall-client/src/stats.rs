@@ -111,12 +111,29 @@ pub struct RemoteTrackStats {
     pub fps: Option<f64>,
     /// Video: the layer that was last received.
     pub layer: Option<LayerNumber>,
+    /// Frames that the sender numbered and that did not come, of a hundred, in the last ten seconds.
+    pub loss_pct: Option<f64>,
+    /// Interarrival jitter (RFC 3550 §6.4.1), milliseconds.
+    pub jitter_ms: Option<f64>,
+    /// Camera: how often the picture stood still for much longer than usual.
+    pub freeze_count: Option<u64>,
+    /// Camera: how long it stood still in all, milliseconds.
+    pub freeze_ms_total: Option<f64>,
+    /// Video: how much later the picture is seen than the sound of the same moment is heard, milliseconds;
+    /// negative when earlier.
+    pub av_offset_ms: Option<f64>,
+    /// Video: from the capture of a picture to its being drawn, milliseconds; an estimate.
+    pub glass_to_glass_ms: Option<f64>,
+    /// Audio: from the capture of a sound to its being heard, milliseconds; an estimate.
+    pub mouth_to_ear_ms: Option<f64>,
     /// Audio: what the jitter buffer holds, milliseconds.
     pub jitter_buffer_ms: Option<f64>,
     /// Audio: what the jitter buffer aims at, milliseconds.
     pub jitter_target_ms: Option<f64>,
     /// Audio: samples per channel that were made up because their frame was not there.
     pub concealed_samples: Option<u64>,
+    /// Audio: the longest that was made up at a stretch, milliseconds.
+    pub longest_gap_ms: Option<f64>,
     /// Audio: frames that came out of later packets because their own was lost.
     pub redundant_frames_used: Option<u64>,
     /// Audio: level of what is played, 0 (silence) to 1 (full scale).

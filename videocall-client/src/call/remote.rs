@@ -163,11 +163,13 @@ impl Remote {
             Some(_) => now,
             None => Timestamp::ZERO,
         };
-        let last_picture = self
-            .videos
-            .borrow()
-            .get(&track)
-            .and_then(RemoteVideo::last_picture);
+        let videos = self.videos.borrow();
+        let video = videos.get(&track);
+        if let Some(video) = video.filter(|_| muted) {
+            video.rest();
+        }
+        let last_picture = video.and_then(RemoteVideo::last_picture);
+        drop(videos);
         let live = last_picture.is_some_and(|at| {
             at >= fresh_after
                 && (kind == TrackKind::Screen || now.since(at.max(self.seen_since.get())) < STALLED_AFTER)
@@ -268,6 +270,8 @@ impl Remote {
         stats.frames_decoded = figures.decoded;
         stats.frames_dropped += figures.jitter.late + figures.jitter.duplicates + figures.jitter.skipped;
         stats.bitrate_bps = figures.received.bits_per_second(now);
+        stats.loss_pct = figures.path.loss_percent(now);
+        stats.jitter_ms = Some(figures.path.jitter_ms());
         stats.jitter_buffer_ms = Some(figures.jitter.buffered_ms + figures.queued_ms);
         stats.jitter_target_ms = Some(figures.jitter.target_ms);
         let made_up = figures.jitter.concealed_us * u64::from(AUDIO_SAMPLE_RATE) / 1_000_000;
@@ -287,6 +291,12 @@ impl Remote {
         stats.frames_decoded = figures.decoded.frames();
         stats.frames_dropped += figures.dropped;
         stats.bitrate_bps = figures.received.bits_per_second(now);
+        stats.loss_pct = figures.path.loss_percent(now);
+        stats.jitter_ms = Some(figures.path.jitter_ms());
+        if let Some(freezes) = figures.freezes {
+            stats.freeze_count = Some(freezes.count(now));
+            stats.freeze_ms_total = Some(freezes.total(now).as_secs_f64() * 1000.0);
+        }
         stats.width = figures.size.map(|size| size.0);
         stats.height = figures.size.map(|size| size.1);
         stats.fps = Some(figures.decoded.frames_per_second(now));
@@ -319,9 +329,17 @@ fn blank(track: TrackRef, kind: TrackKind) -> RemoteTrackStats {
         height: None,
         fps: None,
         layer: None,
+        loss_pct: None,
+        jitter_ms: None,
+        freeze_count: None,
+        freeze_ms_total: None,
+        av_offset_ms: None,
+        glass_to_glass_ms: None,
+        mouth_to_ear_ms: None,
         jitter_buffer_ms: None,
         jitter_target_ms: None,
         concealed_samples: None,
+        longest_gap_ms: None,
         redundant_frames_used: None,
         audio_level: None,
         dominant_frequency_hz: None,

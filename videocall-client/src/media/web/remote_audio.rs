@@ -17,6 +17,7 @@ use super::speaker::{QueueOwner, QueueReport, Speaker, SpeakerQueue};
 use crate::audio::{AudioFrame, JitterBuffer, JitterBufferConfig, JitterBufferStats, Pace, Playout};
 use crate::media::conceal::Concealer;
 use crate::media::parameters::{AUDIO_CODEC, AUDIO_FRAME_US, AUDIO_SAMPLE_RATE};
+use crate::media::path::PathMeter;
 use crate::media::rate::RateMeter;
 use crate::media::ring::RingTarget;
 use crate::media::stretch::{lengthened, shortened};
@@ -40,6 +41,7 @@ const MAX_DECODER_FAILURES: u32 = 10;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AudioFigures {
     pub(crate) received: RateMeter,
+    pub(crate) path: PathMeter,
     pub(crate) decoded: u64,
     pub(crate) codec: Option<String>,
     pub(crate) jitter: JitterBufferStats,
@@ -73,6 +75,7 @@ struct State {
     last_sound: Cell<Timestamp>,
     tone: RefCell<ToneRing>,
     received: RefCell<RateMeter>,
+    path: RefCell<PathMeter>,
     decoded: Cell<u64>,
 }
 
@@ -106,6 +109,7 @@ impl RemoteAudio {
             last_sound: Cell::default(),
             tone: RefCell::new(ToneRing::new(AUDIO_SAMPLE_RATE)),
             received: RefCell::default(),
+            path: RefCell::default(),
             decoded: Cell::new(0),
         }))
     }
@@ -113,6 +117,11 @@ impl RemoteAudio {
     /// Takes a packet as it arrives.
     pub(crate) fn take(&self, frame: Frame, now: Timestamp) {
         self.0.received.borrow_mut().add(frame.payload.len(), now);
+        let header = &frame.header;
+        self.0
+            .path
+            .borrow_mut()
+            .arrived(header.sequence, header.capture_time_us, now);
         self.0.jitter.borrow_mut().insert(frame, now);
         self.0.pump(now);
     }
@@ -130,6 +139,7 @@ impl RemoteAudio {
             .then(|| state.tone.borrow().dominant_frequency_hz());
         AudioFigures {
             received: state.received.borrow().clone(),
+            path: state.path.borrow().clone(),
             decoded: state.decoded.get(),
             codec: state
                 .decoder

@@ -9,13 +9,15 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use videocall_types::limits::KEYFRAME_REQUEST_INTERVAL;
-use videocall_types::{DecoderConfig, DependencyTracker, Frame, Timestamp, TrackRef};
+use videocall_types::{DecoderConfig, DependencyTracker, Frame, Timestamp, TrackKind, TrackRef};
 use web_sys::{HtmlCanvasElement, VideoFrame};
 
 use super::painter::{Painter, Picture};
 use super::track_reader::Guard;
 use super::video_decoder::PictureDecoder;
 use crate::Client;
+use crate::media::freeze::FreezeMeter;
+use crate::media::path::PathMeter;
 use crate::media::rate::RateMeter;
 use crate::stats::LayerNumber;
 use crate::transport::web::WebClock;
@@ -49,6 +51,9 @@ pub(crate) struct VideoFigures {
     pub(crate) codec: Option<String>,
     pub(crate) size: Option<(u32, u32)>,
     pub(crate) layer: Option<LayerNumber>,
+    pub(crate) path: PathMeter,
+    /// Of cameras: screens may stand still.
+    pub(crate) freezes: Option<FreezeMeter>,
     /// When the last picture came out.
     pub(crate) last_picture: Option<Timestamp>,
 }
@@ -139,6 +144,11 @@ impl RemoteVideo {
         }
     }
 
+    /// The sender shows nothing for now.
+    pub(crate) fn rest(&self) {
+        self.0.rest();
+    }
+
     pub(crate) fn figures(&self) -> VideoFigures {
         self.0.figures.borrow().clone()
     }
@@ -171,9 +181,17 @@ impl State {
     fn note(&self, frame: &Frame, now: Timestamp) {
         let mut figures = self.figures.borrow_mut();
         figures.received.add(frame.payload.len(), now);
+        let header = &frame.header;
+        if figures.layer.is_some_and(|layer| layer.spatial != header.spatial) {
+            figures.path.renumber();
+        }
+        figures.path.arrived(header.sequence, header.capture_time_us, now);
+        if header.kind == TrackKind::Camera {
+            figures.freezes.get_or_insert_default();
+        }
         figures.layer = Some(LayerNumber {
-            spatial: frame.header.spatial,
-            temporal: frame.header.temporal,
+            spatial: header.spatial,
+            temporal: header.temporal,
         });
         if let Some(decoder) = &frame.decoder {
             figures.codec = Some(decoder.codec.clone());
@@ -195,7 +213,15 @@ impl State {
     /// canvases away and gives new ones.
     fn pause(&self, now: Timestamp) {
         self.start_over();
+        self.rest();
         self.backlog.borrow_mut().until = now + BACKLOG_TIME;
+    }
+
+    /// No picture is to be expected for now.
+    fn rest(&self) {
+        if let Some(freezes) = &mut self.figures.borrow_mut().freezes {
+            freezes.pause();
+        }
     }
 
     /// Only a keyframe can be decoded next.
@@ -305,6 +331,9 @@ impl State {
             figures.decoded.add(0, now);
             figures.size = Some((frame.display_width(), frame.display_height()));
             figures.last_picture = Some(now);
+            if let Some(freezes) = &mut figures.freezes {
+                freezes.shown(now);
+            }
         }
         self.painter.show(&self.picture, frame);
         (self.on_picture)();
