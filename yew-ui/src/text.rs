@@ -8,8 +8,11 @@ mod en;
 use videocall_types::api::TransportKind;
 
 use crate::state::call::Phase;
+use crate::state::chart::Chart;
+use crate::state::history::Line;
 use crate::state::lacking::Lacking;
 use crate::state::notice::Notice;
+use crate::state::quality::Reason;
 use crate::state::route::AddressError;
 
 /// The languages, by their primary subtag (RFC 5646 §2.2.1).
@@ -27,10 +30,16 @@ pub struct Text {
     pub lobby: LobbyText,
     /// The call.
     pub call: CallText,
+    /// The figures of a call.
+    pub statistics: StatisticsText,
+    /// What can be set.
+    pub settings: SettingsText,
     /// Pages that say one thing.
     pub page: PageText,
     /// What stands in a notice.
     pub notice: fn(&Notice) -> String,
+    /// Button in a notice that does what the notice asks for.
+    pub notice_action: fn(&Notice) -> Option<&'static str>,
     /// Why a name or meeting id is not allowed.
     pub address_error: fn(AddressError) -> String,
 }
@@ -85,8 +94,6 @@ pub struct CallText {
     pub microphone: &'static str,
     /// Label of a button.
     pub screen: &'static str,
-    /// Heading of the choices.
-    pub devices_title: &'static str,
     /// Button, where there is little room.
     pub leave_short: &'static str,
     /// A device without a name.
@@ -111,8 +118,6 @@ pub struct CallText {
     pub screen_unsupported: &'static str,
     /// Button, with its key.
     pub people: &'static str,
-    /// Button.
-    pub devices: &'static str,
     /// Button.
     pub copy_link: &'static str,
     /// After copying.
@@ -163,10 +168,14 @@ pub struct CallText {
     pub page_before: &'static str,
     /// Which page of how many is looked at.
     pub page_of: fn(usize, usize) -> String,
-    /// Choice: whether the operator learns how long joining takes.
-    pub report_timing: &'static str,
-    /// Below the choice.
-    pub report_timing_hint: &'static str,
+    /// Label of the state of somebody's connection who gives no cause for a remark.
+    pub quality_good: &'static str,
+    /// Why one's own call is not better.
+    pub quality_own: fn(Reason) -> &'static str,
+    /// Why somebody else's picture or sound is not better, with their name.
+    pub quality_of: fn(Reason, &str) -> String,
+    /// Label of a shared screen that is heard.
+    pub screen_sound: &'static str,
     /// While the person shares.
     pub sharing: &'static str,
     /// Button beside it.
@@ -179,6 +188,68 @@ pub struct CallText {
     pub joined: fn(&str) -> String,
     /// Somebody went, for those who cannot see it.
     pub left: fn(&str) -> String,
+}
+
+/// The figures of a call.
+pub struct StatisticsText {
+    /// Heading.
+    pub title: &'static str,
+    /// Button that opens them, with its key.
+    pub open: &'static str,
+    /// Button.
+    pub copy: &'static str,
+    /// After copying.
+    pub copied: &'static str,
+    /// Heading of the connection's.
+    pub connection: &'static str,
+    /// Heading of what is sent.
+    pub own: &'static str,
+    /// In place of what is sent.
+    pub nothing_sent: &'static str,
+    /// Heading of what is received.
+    pub people: &'static str,
+    /// In place of what is received.
+    pub nobody: &'static str,
+    /// While there is nothing to draw yet.
+    pub no_values: &'static str,
+    /// Below a graph: how far it goes back.
+    pub span: &'static str,
+    /// Title of a graph.
+    pub chart: fn(Chart) -> &'static str,
+    /// What a line of a graph with two is.
+    pub line: fn(Line) -> &'static str,
+    /// A value with its unit.
+    pub value: fn(Line, f32) -> String,
+    /// A graph in words: title, now, at most.
+    pub described: fn(&str, &str, &str) -> String,
+    /// One's own camera or screen, by whether it is the screen.
+    pub source: fn(bool) -> &'static str,
+    /// Pixels, and the spatial and temporal layer.
+    pub layer: fn(u32, Option<(u8, u8)>) -> String,
+    /// How much later a picture is seen than its sound is heard, milliseconds.
+    pub behind_sound: fn(f64) -> String,
+}
+
+/// What can be set.
+pub struct SettingsText {
+    /// Heading.
+    pub title: &'static str,
+    /// Button, with its key in a call.
+    pub open: &'static str,
+    /// Heading of what is done to the microphone's sound.
+    pub sound: &'static str,
+    /// Choice.
+    pub echo_cancellation: &'static str,
+    /// Choice.
+    pub noise_suppression: &'static str,
+    /// Choice.
+    pub auto_gain_control: &'static str,
+    /// Below these choices.
+    pub sound_hint: &'static str,
+    /// Choice: whether the operator learns how calls are.
+    pub reports: &'static str,
+    /// Below the choice.
+    pub reports_hint: &'static str,
 }
 
 /// Pages that say one thing.

@@ -7,7 +7,7 @@ use super::{ControlButton, Icon, Symbol};
 use crate::hooks::use_text;
 use crate::state::call::Own;
 use crate::state::shortcut::Shortcut;
-use crate::text::CallText;
+use crate::text::{CallText, SettingsText};
 
 #[derive(PartialEq, Properties)]
 pub(crate) struct ControlsProps {
@@ -15,7 +15,7 @@ pub(crate) struct ControlsProps {
     /// How many are in the call.
     pub(crate) count: usize,
     pub(crate) people_open: bool,
-    pub(crate) devices_open: bool,
+    pub(crate) settings_open: bool,
     pub(crate) can_share: bool,
     pub(crate) onpress: Callback<Shortcut>,
     pub(crate) onleave: Callback<()>,
@@ -29,7 +29,7 @@ pub(crate) fn Controls(props: &ControlsProps) -> Html {
     html! {
         <footer class="flex shrink-0 items-center justify-center gap-2 px-3 max-[350px]:gap-1 pt-2 pb-[max(0.75rem,env(safe-area-inset-bottom))] sm:gap-3"
             role="toolbar" aria-label={text.call.controls}>
-            { switches(props, &text.call) }
+            { switches(props, &text.call, &text.settings) }
             <button type="button" data-testid="leave-button" onclick={leave} title={text.call.leave}
                 aria-label={text.call.leave} class="control control-leave sm:w-auto sm:gap-2 sm:px-5">
                 <Icon symbol={Symbol::Leave} />
@@ -39,7 +39,7 @@ pub(crate) fn Controls(props: &ControlsProps) -> Html {
     }
 }
 
-fn switches(props: &ControlsProps, text: &CallText) -> Html {
+fn switches(props: &ControlsProps, text: &CallText, settings: &SettingsText) -> Html {
     let press = |shortcut| props.onpress.reform(move |()| shortcut);
     let Own {
         microphone,
@@ -70,8 +70,8 @@ fn switches(props: &ControlsProps, text: &CallText) -> Html {
             <ControlButton testid="toggle-people" label={text.people} title={text.people} symbol={Symbol::People}
                 expanded={props.people_open} look={active(props.people_open)} badge={props.count}
                 onclick={press(Shortcut::People)} />
-            <ControlButton testid="toggle-devices" label={text.devices} title={text.devices} symbol={Symbol::Settings}
-                expanded={props.devices_open} look={active(props.devices_open)} onclick={press(Shortcut::Devices)} />
+            <ControlButton testid="toggle-settings" label={settings.title} title={settings.open} symbol={Symbol::Settings}
+                expanded={props.settings_open} look={active(props.settings_open)} onclick={press(Shortcut::Settings)} />
         </>
     }
 }

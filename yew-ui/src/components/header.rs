@@ -6,6 +6,7 @@ use super::connection::ConnectionBadge;
 use super::{Brand, Icon, Symbol};
 use crate::hooks::use_text;
 use crate::state::call::Connection;
+use crate::state::quality::Verdict;
 
 #[derive(PartialEq, Properties)]
 pub(crate) struct CallHeaderProps {
@@ -13,6 +14,9 @@ pub(crate) struct CallHeaderProps {
     pub(crate) connection: Connection,
     pub(crate) link_copied: bool,
     pub(crate) oncopy: Callback<()>,
+    /// How the call is for the person.
+    pub(crate) verdict: Verdict,
+    pub(crate) onstatistics: Callback<()>,
 }
 
 /// Which meeting, how to invite others, and how the connection is.
@@ -35,7 +39,8 @@ pub(crate) fn CallHeader(props: &CallHeaderProps) -> Html {
                 <span class="hidden sm:inline" aria-live="polite">{ label }</span>
             </button>
             <span class="flex-1" />
-            <ConnectionBadge connection={props.connection.clone()} />
+            <ConnectionBadge connection={props.connection.clone()} verdict={props.verdict}
+                onclick={props.onstatistics.clone()} />
         </header>
     }
 }

@@ -10,6 +10,8 @@ use crate::state::notice::{Notice, Severity};
 pub(crate) struct NoticeListProps {
     pub(crate) notices: Vec<Notice>,
     pub(crate) ondismiss: Callback<Notice>,
+    /// The button in a notice was pressed.
+    pub(crate) onaction: Callback<Notice>,
 }
 
 /// All notices, newest last. What is not urgent is read out at the next pause.
@@ -20,7 +22,13 @@ pub(crate) fn NoticeList(props: &NoticeListProps) -> Html {
             let notice = notice.clone();
             props.ondismiss.reform(move |()| notice.clone())
         });
-        html! { <NoticeBar key={format!("{notice:?}")} notice={notice.clone()} {ondismiss} floating=true /> }
+        let onaction = {
+            let notice = notice.clone();
+            props.onaction.reform(move |()| notice.clone())
+        };
+        html! {
+            <NoticeBar key={format!("{notice:?}")} notice={notice.clone()} {ondismiss} {onaction} floating=true />
+        }
     };
     html! {
         <div class="pointer-events-none absolute inset-x-3 top-2 z-20 flex flex-col items-center gap-2"
@@ -35,6 +43,9 @@ pub(crate) struct NoticeBarProps {
     pub(crate) notice: Notice,
     #[prop_or_default]
     pub(crate) ondismiss: Option<Callback<()>>,
+    /// What the notice asks for is done.
+    #[prop_or_default]
+    pub(crate) onaction: Callback<()>,
     /// Above other content.
     #[prop_or_default]
     pub(crate) floating: bool,
@@ -55,6 +66,12 @@ pub(crate) fn NoticeBar(props: &NoticeBarProps) -> Html {
                 "pr-2", "pl-3", "text-sm", "leading-5", colour, floating)}>
             <Icon {symbol} class="mt-px size-[18px]" />
             <p class="min-w-0 flex-1 pr-1 text-pretty">{ (text.notice)(&props.notice) }</p>
+            if let Some(action) = (text.notice_action)(&props.notice) {
+                <button type="button" class="button-link -my-0.5 shrink-0 px-1.5 py-0.5" data-testid="notice-action"
+                    onclick={props.onaction.reform(|_: MouseEvent| ())}>
+                    { action }
+                </button>
+            }
             if let Some(ondismiss) = &props.ondismiss {
                 <button type="button" class="-my-1.5 inline-flex size-8 shrink-0 items-center justify-center rounded-full opacity-70 hover:opacity-100"
                     aria-label={text.call.close} title={text.call.close} onclick={ondismiss.reform(|_: MouseEvent| ())}>

@@ -6,10 +6,14 @@ use videocall_types::SessionId;
 use yew::prelude::*;
 
 use super::avatar::Avatar;
+use super::panel::Panel;
 use super::pin_button::PinButton;
+use super::quality::Bars;
 use super::{Icon, Symbol};
 use crate::hooks::use_text;
 use crate::state::call::{Own, Person, PictureState, Sound};
+use crate::state::quality::{Standing, Verdict};
+use crate::text::Text;
 
 #[derive(PartialEq, Properties)]
 pub(crate) struct PeoplePanelProps {
@@ -17,6 +21,7 @@ pub(crate) struct PeoplePanelProps {
     pub(crate) own: Own,
     pub(crate) people: Vec<Rc<Person>>,
     pub(crate) pinned: Option<SessionId>,
+    pub(crate) standing: Rc<Standing>,
     pub(crate) onpin: Callback<SessionId>,
     pub(crate) onclose: Callback<()>,
 }
@@ -25,27 +30,28 @@ pub(crate) struct PeoplePanelProps {
 #[component]
 pub(crate) fn PeoplePanel(props: &PeoplePanelProps) -> Html {
     let text = use_text();
-    let close = props.onclose.reform(|_: MouseEvent| ());
     html! {
-        <aside aria-label={text.call.people} class="card shadow-float animate-appear absolute inset-3 top-auto z-30 flex max-h-[75%] flex-col overflow-hidden md:static md:mr-3 md:mb-1 md:max-h-none md:w-72 md:shrink-0 md:shadow-none">
-            <header class="flex items-center justify-between py-2 pr-2 pl-4">
-                <h2 class="text-[15px] font-semibold">{ (text.call.people_title)(props.people.len() + 1) }</h2>
-                <button type="button" class="control size-9 bg-transparent" aria-label={text.call.close}
-                    title={text.call.close} onclick={close}>
-                    <Icon symbol={Symbol::Close} class="size-[18px]" />
-                </button>
-            </header>
-            <ul class="min-h-0 flex-1 overflow-y-auto px-2 pb-3">
+        <Panel label={text.call.people} title={(text.call.people_title)(props.people.len() + 1)}
+            class="md:w-80" onclose={props.onclose.clone()}>
+            <ul class="relative min-h-0 flex-1 overflow-y-auto px-2 pb-3">
                 <PersonRow key="own" name={props.own_name.clone()} label={props.own_name.clone()} note={text.call.you}
-                    microphone={props.own.microphone} camera={props.own.camera} speaking={props.own.speaking} />
+                    microphone={props.own.microphone} camera={props.own.camera} speaking={props.own.speaking}
+                    verdict={props.standing.own} quality={props.standing.own.reason.map(text.call.quality_own)} />
                 { for props.people.iter().map(|person| html! {
                     <PersonRow key={person.session.get()} name={person.name.clone()} label={person.label.clone()}
                         microphone={person.microphone == Sound::On} camera={person.camera.state != PictureState::Off}
-                        speaking={person.speaking} pin={pin(props, person)} />
+                        speaking={person.speaking} verdict={props.standing.of(person.session)}
+                        quality={quality(props, person, text)} pin={pin(props, person)} />
                 }) }
             </ul>
-        </aside>
+        </Panel>
     }
+}
+
+/// Why somebody is not seen and heard better.
+fn quality(props: &PeoplePanelProps, person: &Person, text: &Text) -> Option<AttrValue> {
+    let reason = props.standing.of(person.session).reason?;
+    Some((text.call.quality_of)(reason, &person.label).into())
 }
 
 /// The button that pins somebody. With one other person there is nothing to choose.
@@ -69,6 +75,10 @@ struct PersonRowProps {
     microphone: bool,
     camera: bool,
     speaking: bool,
+    verdict: Verdict,
+    /// The verdict in words.
+    #[prop_or_default]
+    quality: Option<AttrValue>,
     #[prop_or_default]
     pin: Option<Html>,
 }
@@ -91,10 +101,15 @@ fn PersonRow(props: &PersonRowProps) -> Html {
             <span class={classes!("rounded-full", "transition-shadow", ring)}>
                 <Avatar name={props.name.clone()} class="size-9 text-[13px]" />
             </span>
-            <span class="min-w-0 flex-1 truncate text-[15px]">
+            <span class="min-w-0 flex-1 truncate text-[15px]" title={props.label.clone()}>
                 { props.label.clone() }
                 if !props.note.is_empty() { <span class="text-soft">{ format!(" · {}", props.note) }</span> }
             </span>
+            if let Some(quality) = &props.quality {
+                <span class="text-warn" role="img" aria-label={quality.clone()} title={quality.clone()}>
+                    <Bars grade={props.verdict.grade} />
+                </span>
+            }
             { props.pin.clone() }
             { state(props.microphone, [Symbol::MicrophoneOff, Symbol::Microphone], [text.call.muted, text.call.unmuted]) }
             { state(props.camera, [Symbol::CameraOff, Symbol::Camera], [text.call.camera_is_off, text.call.camera_is_on]) }

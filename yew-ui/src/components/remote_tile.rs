@@ -7,11 +7,13 @@ use videocall_client::call::Priority;
 use yew::prelude::*;
 
 use super::pin_button::PinButton;
+use super::quality::QualityMark;
 use super::remote_picture::RemotePicture;
 use super::tile::{FRAME, SpeakingRing, StandIn, TileLabel, place};
 use crate::hooks::use_text;
 use crate::state::call::{Person, Picture, PictureState, Sound};
 use crate::state::layout::Rect;
+use crate::state::quality::Verdict;
 
 #[derive(PartialEq, Properties)]
 pub(super) struct CameraTileProps {
@@ -19,6 +21,7 @@ pub(super) struct CameraTileProps {
     pub(super) person: Rc<Person>,
     pub(super) rect: Rect,
     pub(super) pinned: bool,
+    pub(super) verdict: Verdict,
     pub(super) priority: Priority,
     /// Absent where there is nobody else to look at.
     pub(super) onpin: Option<Callback<()>>,
@@ -31,11 +34,12 @@ pub(super) fn CameraTile(props: &CameraTileProps) -> Html {
     let Picture { track, state } = person.camera;
     html! {
         <div data-testid="tile" data-name={person.name.clone()} data-session={person.session.to_string()}
-            data-track="camera" data-state={state.as_str()} data-pinned={props.pinned.to_string()} class={FRAME}
-            style={place(props.rect)} role="group" aria-label={person.label.clone()}>
+            data-track="camera" data-state={state.as_str()} data-pinned={props.pinned.to_string()}
+            data-quality={props.verdict.grade.as_str()} class={FRAME} style={place(props.rect)} role="group" aria-label={person.label.clone()}>
             <RemotePicture call={props.call.clone()} {track} priority={props.priority} class="object-cover" />
             <StandIn name={person.name.clone()} {state} />
             <TileLabel label={person.label.clone()} muted={person.microphone == Sound::Off} />
+            <QualityMark verdict={props.verdict} name={person.label.clone()} />
             <SpeakingRing speaking={person.speaking} />
             if let Some(onpin) = &props.onpin {
                 <PinButton label={person.label.clone()} pinned={props.pinned} onclick={onpin.clone()}
@@ -75,7 +79,7 @@ pub(super) fn ScreenTile(props: &ScreenTileProps) -> Html {
                     { text.call.waiting }
                 </p>
             }
-            <TileLabel {label} />
+            <TileLabel {label} sounds={person.screen_sound.is_some()} />
         </div>
     }
 }

@@ -4,16 +4,19 @@ use videocall_client::Call;
 use web_sys::HtmlVideoElement;
 use yew::prelude::*;
 
+use super::quality::QualityMark;
 use super::tile::{FRAME, SpeakingRing, StandIn, TileLabel, place};
 use crate::hooks::use_text;
 use crate::state::call::{Own, PictureState};
 use crate::state::layout::Rect;
+use crate::state::quality::Verdict;
 
 #[derive(PartialEq, Properties)]
 pub(super) struct SelfTileProps {
     pub(super) call: Call,
     pub(super) name: AttrValue,
     pub(super) own: Own,
+    pub(super) verdict: Verdict,
     pub(super) rect: Rect,
     /// It lies upon another tile.
     pub(super) floats: bool,
@@ -43,12 +46,13 @@ pub(super) fn SelfTile(props: &SelfTileProps) -> Html {
     let label = format!("{} · {}", props.name, text.call.you);
     html! {
         <div data-testid="self-tile" data-name={props.name.clone()} data-state={state.as_str()}
-            class={classes!(FRAME, floating)} style={place(props.rect)} role="group" aria-label={label.clone()}>
+            data-quality={props.verdict.grade.as_str()} class={classes!(FRAME, floating)} style={place(props.rect)} role="group" aria-label={label.clone()}>
             <video ref={video} class="size-full -scale-x-100 object-cover" autoplay=true playsinline=true muted=true
                 aria-label={text.lobby.preview} />
             <StandIn name={props.name.clone()} {state} />
             <TileLabel label={if props.floats { AttrValue::Static(text.call.you) } else { label.into() }}
                 muted={!props.own.microphone} />
+            <QualityMark verdict={props.verdict} />
             <SpeakingRing speaking={props.own.speaking} />
         </div>
     }

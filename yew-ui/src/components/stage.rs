@@ -13,12 +13,15 @@ use super::self_tile::SelfTile;
 use crate::hooks::{use_size, use_text};
 use crate::state::call::{Action, CallState, Person};
 use crate::state::layout::{Rect, Scene, Size, arrange, room};
+use crate::state::quality::Standing;
 
 #[derive(PartialEq, Properties)]
 pub(crate) struct StageProps {
     pub(crate) call: Call,
     pub(crate) name: AttrValue,
     pub(crate) state: UseReducerHandle<CallState>,
+    /// How good everybody is seen and heard.
+    pub(crate) standing: Rc<Standing>,
     /// Somebody wants to know who else is here.
     pub(crate) onmore: Callback<()>,
 }
@@ -65,6 +68,7 @@ pub(crate) fn Stage(props: &StageProps) -> Html {
             }
             <Pager key="pages" {page} onturn={turn} />
             <SelfTile key="own" call={props.call.clone()} name={props.name.clone()} own={state.own}
+                verdict={props.standing.own}
                 rect={arrangement.own} floats={arrangement.own_floats} />
         </div>
     }
@@ -85,7 +89,7 @@ fn camera(props: &StageProps, person: &Rc<Person>, rect: Rect) -> Html {
         .then(|| Callback::from(move |()| dispatcher.dispatch(Action::TogglePin(session))));
     html! {
         <CameraTile key={session.to_string()} call={props.call.clone()} person={person.clone()} {rect} {pinned}
-            {priority} {onpin} />
+            verdict={props.standing.of(session)} {priority} {onpin} />
     }
 }
 

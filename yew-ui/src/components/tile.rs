@@ -27,6 +27,9 @@ pub(super) struct TileLabelProps {
     pub(super) label: AttrValue,
     #[prop_or_default]
     pub(super) muted: bool,
+    /// What is shown is heard, too.
+    #[prop_or_default]
+    pub(super) sounds: bool,
 }
 
 /// The name in the lower left corner.
@@ -40,7 +43,12 @@ pub(super) fn TileLabel(props: &TileLabelProps) -> Html {
                     <Icon symbol={Symbol::MicrophoneOff} class="size-3.5" />
                 </span>
             }
-            <span class="truncate">{ props.label.clone() }</span>
+            if props.sounds {
+                <span role="img" data-testid="screen-sound" aria-label={text.call.screen_sound} title={text.call.screen_sound}>
+                    <Icon symbol={Symbol::Sound} class="size-3.5" />
+                </span>
+            }
+            <span class="truncate" title={props.label.clone()}>{ props.label.clone() }</span>
         </div>
     }
 }

@@ -22,7 +22,7 @@ use web_sys::MediaStream;
 use yew::prelude::*;
 
 use super::statistics::Statistics;
-use super::storage::{NO, Stored, load};
+use super::storage::{Stored, is_wanted};
 use crate::state::call::{Action, CallState, Connection, Phase, PictureState, Refusal};
 use crate::state::notice::{Device, DeviceFault, Notice};
 use crate::state::route::MeetingAddress;
@@ -116,7 +116,7 @@ fn options(address: &MeetingAddress, start: &CallStart) -> CallOptions {
         Some(TransportKind::WebTransport) => TransportPreference::WebTransport,
         Some(TransportKind::WebSocket) => TransportPreference::WebSocket,
     };
-    client.report_timing = load(Stored::Timing).as_deref() != Some(NO);
+    client.report_timing = is_wanted(Stored::Reports);
     CallOptions {
         devices: start.choice.clone(),
         camera_on: start.camera,

@@ -122,8 +122,13 @@ async fn open(wish: &Wish) -> Preview {
 /// Opens the chosen devices, or others where those are not connected any more.
 async fn open_any(camera: bool, microphone: bool, choice: &DeviceChoice) -> Result<MediaStream, DeviceError> {
     match devices::open(camera, microphone, choice).await {
-        Err(DeviceError::NoDevice) if *choice != DeviceChoice::default() => {
-            devices::open(camera, microphone, &DeviceChoice::default()).await
+        Err(DeviceError::NoDevice) if choice.camera.is_some() || choice.microphone.is_some() => {
+            let any = DeviceChoice {
+                camera: None,
+                microphone: None,
+                ..choice.clone()
+            };
+            devices::open(camera, microphone, &any).await
         }
         result => result,
     }

@@ -30,6 +30,11 @@ impl Drop for Statistics {
 
 const NAME: &str = "videocall";
 
+/// The figures as JSON for people to read and to send.
+pub(crate) fn as_json(call: &Call) -> String {
+    serde_json::to_string_pretty(&call.stats()).unwrap_or_default()
+}
+
 fn as_object(call: &Call) -> JsValue {
     serde_json::to_string(&call.stats())
         .ok()

@@ -9,12 +9,18 @@ pub(crate) enum Stored {
     Camera,
     /// The id of the microphone that was last chosen.
     Microphone,
-    /// Whether the operator learns how long joining takes: [`NO`], or anything else for yes.
-    Timing,
+    /// Whether the operator learns how calls are: [`NO`], or anything else for yes.
+    Reports,
+    /// Whether echo is removed from the microphone's sound, likewise.
+    EchoCancellation,
+    /// Whether noise is, likewise.
+    NoiseSuppression,
+    /// Whether its volume is adjusted, likewise.
+    AutoGainControl,
 }
 
 /// The answer of somebody who does not want something.
-pub(crate) const NO: &str = "no";
+const NO: &str = "no";
 
 impl Stored {
     const fn key(self) -> &'static str {
@@ -22,7 +28,10 @@ impl Stored {
             Self::Name => "videocall.name",
             Self::Camera => "videocall.camera",
             Self::Microphone => "videocall.microphone",
-            Self::Timing => "videocall.timing",
+            Self::Reports => "videocall.timing",
+            Self::EchoCancellation => "videocall.echo-cancellation",
+            Self::NoiseSuppression => "videocall.noise-suppression",
+            Self::AutoGainControl => "videocall.auto-gain-control",
         }
     }
 }
@@ -42,6 +51,16 @@ pub(crate) fn store(what: Stored, value: &str) {
         // Full or forbidden: the person types it again next time.
         storage.set_item(what.key(), value).ok();
     }
+}
+
+/// Whether something is wanted that one has to say no to.
+pub(crate) fn is_wanted(what: Stored) -> bool {
+    load(what).as_deref() != Some(NO)
+}
+
+/// Remembers whether it is.
+pub(crate) fn set_wanted(what: Stored, wanted: bool) {
+    store(what, if wanted { "" } else { NO });
 }
 
 fn storage() -> Option<web_sys::Storage> {

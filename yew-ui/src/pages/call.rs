@@ -1,25 +1,28 @@
 //! A running call.
 
+use std::rc::Rc;
+
 use gloo::timers::callback::Timeout;
 use gloo::utils::window;
-use wasm_bindgen_futures::{JsFuture, spawn_local};
+use videocall_client::devices::DeviceChoice;
+use wasm_bindgen_futures::spawn_local;
 use yew::prelude::*;
 
 use super::lobby::chosen;
+use super::meeting::{remember_processing, remembered_choice, use_reports};
 use crate::components::{
-    CallHeader, Controls, DeviceKind, DeviceMenu, NoticeList, PeoplePanel, SharingBar, Solitude, Stage,
+    CallHeader, Controls, DeviceKind, DeviceSettings, NoticeList, PeoplePanel, Settings, SharingBar,
+    Solitude, Stage, StatisticsPanel,
 };
 use crate::hooks::{
-    CallHandle, CallStart, NO, Stored, fault, load, store, use_call, use_devices, use_shortcuts, use_text,
-    use_wake_lock,
+    CallHandle, CallStart, Record, fault, use_call, use_copy, use_devices, use_shortcuts, use_text,
+    use_wake_lock, use_watch,
 };
 use crate::state::call::{Action, Announcement, CallState, Ending, Phase};
 use crate::state::notice::{Device, Notice};
+use crate::state::quality::Standing;
 use crate::state::route::{MeetingAddress, invitation_path};
 use crate::state::shortcut::Shortcut;
-
-/// How long the button says that the link was copied: long enough to be read.
-const COPIED_MS: u32 = 2500;
 
 /// How long good news stays: two short sentences at reading speed, and a glance.
 const PASSING_MS: u32 = 6000;
@@ -39,13 +42,15 @@ enum Open {
     #[default]
     Nothing,
     People,
-    Devices,
+    Settings,
+    Statistics,
 }
 
 /// The page.
 #[component]
 pub(super) fn CallPage(props: &CallPageProps) -> Html {
     let handle = use_call(&props.address, &props.start);
+    let (standing, record) = use_watch(&handle);
     let open = use_state_eq(Open::default);
     let press = use_pressed(&handle, open.clone());
     use_shortcuts(press.clone());
@@ -64,44 +69,64 @@ pub(super) fn CallPage(props: &CallPageProps) -> Html {
     let clicked = dismiss.reform(|_: MouseEvent| Notice::PlaybackBlocked);
     let alone = state.people.is_empty() && state.connection.phase == Phase::Connected;
     let name: AttrValue = props.address.user.to_string().into();
+    let statistics = press.reform(|()| Shortcut::Statistics);
     html! {
         <div class="flex h-dvh flex-col overflow-hidden" onclick={clicked}>
-            <CallHeader meeting={props.address.meeting.to_string()} connection={state.connection.clone()} {link_copied}
-                oncopy={copy.clone()} />
+            <CallHeader meeting={props.address.meeting.to_string()} connection={state.connection.clone()}
+                verdict={standing.own} {link_copied} oncopy={copy.clone()} onstatistics={statistics} />
             <main class="relative flex min-h-0 flex-1">
                 <div class="flex min-w-0 flex-1 px-2 pb-1 sm:px-3">
                     <Stage call={handle.call.clone()} name={name.clone()} state={handle.state.clone()}
-                        onmore={press.reform(|()| Shortcut::People)} />
+                        standing={standing.clone()} onmore={press.reform(|()| Shortcut::People)} />
                 </div>
                 if alone && *open == Open::Nothing { <Solitude {link_copied} oncopy={copy} /> }
                 if state.own.screen { <SharingBar onstop={press.reform(|()| Shortcut::Screen)} /> }
-                <NoticeList notices={state.notices.iter().cloned().collect::<Vec<_>>()} ondismiss={dismiss} />
-                { panel(*open, &handle, &props.start, name, &press) }
+                <NoticeList notices={state.notices.iter().cloned().collect::<Vec<_>>()} ondismiss={dismiss}
+                    onaction={press.reform(what_is_asked_for)} />
+                <Panels open={*open} handle={handle.clone()} {record} {standing} own_name={name} onpress={press.clone()} />
             </main>
             <Controls own={state.own} count={state.count()} people_open={*open == Open::People}
-                devices_open={*open == Open::Devices} can_share={props.can_share} onpress={press}
+                settings_open={*open == Open::Settings} can_share={props.can_share} onpress={press}
                 onleave={leave(&handle)} />
             <Announcer announcement={state.announcement.clone()} />
         </div>
     }
 }
 
-fn panel(
+/// What the button in a notice does. There is one kind of notice with a button.
+fn what_is_asked_for(_: Notice) -> Shortcut {
+    Shortcut::Microphone
+}
+
+#[derive(PartialEq, Properties)]
+struct PanelsProps {
     open: Open,
-    handle: &CallHandle,
-    start: &CallStart,
+    handle: CallHandle,
+    record: Record,
+    standing: Rc<Standing>,
     own_name: AttrValue,
-    press: &Callback<Shortcut>,
-) -> Html {
+    onpress: Callback<Shortcut>,
+}
+
+/// What is open.
+#[component]
+fn Panels(props: &PanelsProps) -> Html {
+    let handle = &props.handle;
     let state = &*handle.state;
-    match open {
+    let onclose = props.onpress.reform(|()| Shortcut::Close);
+    match props.open {
         Open::Nothing => Html::default(),
         Open::People => html! {
-            <PeoplePanel {own_name} own={state.own} people={state.people.clone()} pinned={state.pinned}
-                onpin={dispatch(handle, Action::TogglePin)} onclose={press.reform(|()| Shortcut::Close)} />
+            <PeoplePanel own_name={props.own_name.clone()} own={state.own} people={state.people.clone()}
+                pinned={state.pinned} standing={props.standing.clone()} onpin={dispatch(handle, Action::TogglePin)}
+                {onclose} />
         },
-        Open::Devices => html! {
-            <Devices handle={handle.clone()} start={start.clone()} onclose={press.reform(|()| Shortcut::Close)} />
+        Open::Settings => html! {
+            <CallSettings handle={handle.clone()} onstatistics={props.onpress.reform(|()| Shortcut::Statistics)} {onclose} />
+        },
+        Open::Statistics => html! {
+            <StatisticsPanel call={handle.call.clone()} record={props.record.clone()} standing={props.standing.clone()}
+                connection={state.connection.clone()} people={state.people.clone()} {onclose} />
         },
     }
 }
@@ -143,7 +168,8 @@ fn use_pressed(handle: &CallHandle, open: UseStateHandle<Open>) -> Callback<Shor
                 }
                 Shortcut::Turn(turn) => dispatcher.dispatch(Action::Turn(turn)),
                 Shortcut::People => toggle(Open::People),
-                Shortcut::Devices => toggle(Open::Devices),
+                Shortcut::Settings => toggle(Open::Settings),
+                Shortcut::Statistics => toggle(Open::Statistics),
                 Shortcut::Close => open.set(Open::Nothing),
             }
         },
@@ -164,41 +190,28 @@ fn use_passing(notice: Option<Notice>, state: UseReducerDispatcher<CallState>) {
 /// Copies the invitation, and says so for a while.
 #[hook]
 fn use_copy_link(address: &MeetingAddress) -> (bool, Callback<()>) {
-    let copied = use_state_eq(|| None::<u32>);
-    let timer = use_mut_ref(|| None::<Timeout>);
+    let (copied, copy) = use_copy();
     let path = invitation_path(&address.meeting);
-    let setter = copied.setter();
-    let copy = use_callback(path, move |(), path| {
+    let link = use_callback((path, copy), |(), (path, copy)| {
         let origin = window().location().origin().unwrap_or_default();
-        let writing = window()
-            .navigator()
-            .clipboard()
-            .write_text(&format!("{origin}{path}"));
-        let (setter, timer) = (setter.clone(), timer.clone());
-        spawn_local(async move {
-            // Refused: the button does not claim that it was copied.
-            if JsFuture::from(writing).await.is_ok() {
-                setter.set(Some(0));
-                *timer.borrow_mut() = Some(Timeout::new(COPIED_MS, move || setter.set(None)));
-            }
-        });
+        copy.emit(format!("{origin}{path}"));
     });
-    (copied.is_some(), copy)
+    (copied, link)
 }
 
 #[derive(PartialEq, Properties)]
-struct DevicesProps {
+struct CallSettingsProps {
     handle: CallHandle,
-    start: CallStart,
+    onstatistics: Callback<()>,
     onclose: Callback<()>,
 }
 
-/// The menu of devices, with what it chooses put into effect.
+/// The settings, with what is chosen put into effect.
 #[component]
-fn Devices(props: &DevicesProps) -> Html {
+fn CallSettings(props: &CallSettingsProps) -> Html {
     let devices = use_devices(());
-    let choice = use_state_eq(super::meeting::remembered_choice);
-    let choose = {
+    let choice = use_state_eq(remembered_choice);
+    let onchoose = {
         let (call, choice) = (props.handle.call.clone(), choice.clone());
         Callback::from(move |(kind, id): (DeviceKind, String)| {
             choice.set(chosen(&choice, kind, id.clone()));
@@ -208,17 +221,22 @@ fn Devices(props: &DevicesProps) -> Html {
             }
         })
     };
-    let reports = use_state_eq(|| load(Stored::Timing).as_deref() != Some(NO));
-    let onreports = {
-        let reports = reports.clone();
-        Callback::from(move |wanted: bool| {
-            store(Stored::Timing, if wanted { "" } else { NO });
-            reports.set(wanted);
+    let onprocessing = {
+        let choice = choice.clone();
+        Callback::from(move |processing| {
+            remember_processing(processing);
+            choice.set(DeviceChoice {
+                processing,
+                ..(*choice).clone()
+            });
         })
     };
+    let (reports, onreports) = use_reports();
     html! {
-        <DeviceMenu {devices} choice={(*choice).clone()} onchoose={choose} reports={*reports} {onreports}
-            onclose={props.onclose.clone()} />
+        <Settings class="absolute inset-x-3 bottom-3 mx-auto max-h-[calc(100%-1.5rem)]" processing={choice.processing}
+            {onprocessing} {reports} {onreports} onstatistics={props.onstatistics.clone()} onclose={props.onclose.clone()}>
+            <DeviceSettings {devices} choice={(*choice).clone()} {onchoose} />
+        </Settings>
     }
 }
 

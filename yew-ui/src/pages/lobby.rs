@@ -4,8 +4,8 @@ use videocall_client::devices::DeviceChoice;
 use web_sys::{HtmlVideoElement, MediaStream};
 use yew::prelude::*;
 
-use super::meeting::remembered_choice;
-use crate::components::{Brand, DeviceKind, DeviceSelect, NoticeBar, PreviewControls};
+use super::meeting::{remember_processing, remembered_choice, use_reports};
+use crate::components::{Brand, DeviceKind, DeviceSelect, NoticeBar, PreviewControls, Settings};
 use crate::hooks::{
     CallStart, Preview, Stored, Wish, fault, store, use_devices, use_navigator, use_preview, use_shortcuts,
     use_text,
@@ -45,7 +45,20 @@ pub(super) fn LobbyPage(props: &LobbyPageProps) -> Html {
             _ => {}
         })
     };
-    use_shortcuts(toggle.clone());
+    let settings = use_state_eq(|| false);
+    let open = {
+        let (settings, toggle) = (settings.clone(), toggle.clone());
+        Callback::from(move |shortcut| match shortcut {
+            Shortcut::Settings => settings.set(!*settings),
+            Shortcut::Close => settings.set(false),
+            other => toggle.emit(other),
+        })
+    };
+    use_shortcuts(open.clone());
+    let set_choice = {
+        let choice = choice.setter();
+        Callback::from(move |next| choice.set(next))
+    };
     let join = {
         let (camera, microphone, choice) = (*camera, *microphone, (*choice).clone());
         props.onjoin.reform(move |()| CallStart {
@@ -68,9 +81,42 @@ pub(super) fn LobbyPage(props: &LobbyPageProps) -> Html {
                     { faults(&preview) }
                 </div>
                 <Choices address={props.address.clone()} choice={(*choice).clone()} pending={preview.pending}
-                    onchoose={choose(choice.setter(), (*choice).clone())} onjoin={join} />
+                    onchoose={choose(choice.setter(), (*choice).clone())} onjoin={join}
+                    onsettings={open.reform(|()| Shortcut::Settings)} />
             </div>
+            if *settings {
+                <LobbySettings choice={(*choice).clone()} onchange={set_choice} onclose={open.reform(|()| Shortcut::Close)} />
+            }
         </main>
+    }
+}
+
+#[derive(PartialEq, Properties)]
+struct LobbySettingsProps {
+    choice: DeviceChoice,
+    onchange: Callback<DeviceChoice>,
+    onclose: Callback<()>,
+}
+
+/// What can be set besides the devices; the preview follows.
+#[component]
+fn LobbySettings(props: &LobbySettingsProps) -> Html {
+    let (reports, onreports) = use_reports();
+    let choice = props.choice.clone();
+    let onprocessing = props.onchange.reform(move |processing| {
+        remember_processing(processing);
+        DeviceChoice {
+            processing,
+            ..choice.clone()
+        }
+    });
+    html! {
+        <>
+            // Pressing beside the sheet closes it; the keyboard has Escape.
+            <div class="fixed inset-0 z-20 bg-black/40" onclick={props.onclose.reform(|_: MouseEvent| ())} />
+            <Settings class="fixed inset-x-3 bottom-3 mx-auto max-h-[calc(100%-1.5rem)] sm:top-1/4 sm:bottom-auto"
+                processing={props.choice.processing} {onprocessing} {reports} {onreports} onclose={props.onclose.clone()} />
+        </>
     }
 }
 
@@ -156,6 +202,7 @@ struct ChoicesProps {
     pending: bool,
     onchoose: Callback<(DeviceKind, String)>,
     onjoin: Callback<()>,
+    onsettings: Callback<()>,
 }
 
 #[component]
@@ -187,7 +234,13 @@ fn Choices(props: &ChoicesProps) -> Html {
                     onclick={props.onjoin.reform(|_: MouseEvent| ())}>
                     { text.lobby.join }
                 </button>
-                <button type="button" class="button-link" onclick={change}>{ text.lobby.change }</button>
+                <div class="flex flex-wrap justify-center gap-x-5 gap-y-2">
+                    <button type="button" class="button-link" onclick={change}>{ text.lobby.change }</button>
+                    <button type="button" class="button-link" data-testid="toggle-settings" title={text.settings.open}
+                        onclick={props.onsettings.reform(|_: MouseEvent| ())}>
+                        { text.settings.title }
+                    </button>
+                </div>
             </div>
         </section>
     }

@@ -1,12 +1,12 @@
 //! A meeting's address, from the first look into the camera to the goodbye.
 
-use videocall_client::devices::DeviceChoice;
+use videocall_client::devices::{AudioProcessing, DeviceChoice};
 use yew::prelude::*;
 
 use super::call::CallPage;
 use super::lobby::LobbyPage;
 use super::messages::{EndedPage, UnsupportedPage};
-use crate::hooks::{CallStart, Stored, load, store, use_support, use_title};
+use crate::hooks::{CallStart, Stored, is_wanted, load, set_wanted, store, use_support, use_title};
 use crate::state::call::Ending;
 use crate::state::route::MeetingAddress;
 
@@ -71,10 +71,34 @@ impl CallStart {
     }
 }
 
-/// The devices that were chosen last.
+/// The devices that were chosen last, and what is done to the microphone's sound.
 pub(super) fn remembered_choice() -> DeviceChoice {
     DeviceChoice {
         camera: load(Stored::Camera),
         microphone: load(Stored::Microphone),
+        processing: AudioProcessing {
+            echo_cancellation: is_wanted(Stored::EchoCancellation),
+            noise_suppression: is_wanted(Stored::NoiseSuppression),
+            auto_gain_control: is_wanted(Stored::AutoGainControl),
+        },
     }
+}
+
+/// Remembers what is done to the microphone's sound.
+pub(super) fn remember_processing(processing: AudioProcessing) {
+    set_wanted(Stored::EchoCancellation, processing.echo_cancellation);
+    set_wanted(Stored::NoiseSuppression, processing.noise_suppression);
+    set_wanted(Stored::AutoGainControl, processing.auto_gain_control);
+}
+
+/// Whether the operator learns how calls are, and what changes it; from the next call on.
+#[hook]
+pub(super) fn use_reports() -> (bool, Callback<bool>) {
+    let reports = use_state_eq(|| is_wanted(Stored::Reports));
+    let setter = reports.setter();
+    let onchange = use_callback((), move |wanted: bool, ()| {
+        set_wanted(Stored::Reports, wanted);
+        setter.set(wanted);
+    });
+    (*reports, onchange)
 }

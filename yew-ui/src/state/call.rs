@@ -16,6 +16,9 @@ const SPEAKING_FROM: f32 = 0.02;
 /// Below this, somebody has stopped. Lower than [`SPEAKING_FROM`], so that the ring does not flicker between words.
 const SILENT_BELOW: f32 = 0.008;
 
+/// Between two reminders that one is muted, milliseconds: a conversation in the room is no reason to nag.
+const HINT_INTERVAL_MS: f64 = 10_000.0;
+
 /// Everything the call page shows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CallState {
@@ -37,6 +40,8 @@ pub struct CallState {
     pub own_is_known: bool,
     /// What has to be told.
     pub notices: Notices,
+    /// When the person was last told that they are muted, milliseconds on the page's clock.
+    pub hinted_at_ms: Option<f64>,
     /// It was connected once.
     pub joined: bool,
     /// Why the call is over.
@@ -137,6 +142,8 @@ pub struct Person {
     pub camera: Picture,
     /// What they share.
     pub screen: Option<Picture>,
+    /// The sound of what they share.
+    pub screen_sound: Option<TrackRef>,
     /// They are heard right now.
     pub speaking: bool,
 }
@@ -210,6 +217,8 @@ pub enum Action {
     Levels(f32, Vec<(SessionId, f32)>),
     /// One's own devices changed: microphone, camera, screen.
     Own(bool, bool, bool),
+    /// The person speaks although they are muted; when, milliseconds on the page's clock.
+    SpeakingWhileMuted(f64),
     /// A device gives nothing.
     DeviceFault(Device, DeviceFault),
     /// Participants on other relays can be reached, or not.
@@ -247,6 +256,7 @@ impl CallState {
             Action::Connection(connection) => next.connect(connection),
             Action::Levels(own, others) => next.hear(own, &others),
             Action::Own(microphone, camera, screen) => next.set_own(microphone, camera, screen),
+            Action::SpeakingWhileMuted(now_ms) => next.hint_at_mute(now_ms),
             Action::DeviceFault(device, fault) => next.device_fails(device, fault),
             Action::Reachable(reachable) => next.set_reachable(reachable),
             Action::Speakers(sessions) => next.set_speakers(sessions),
@@ -450,6 +460,14 @@ impl CallState {
         }
     }
 
+    fn hint_at_mute(&mut self, now_ms: f64) {
+        let recently = |at: f64| now_ms - at < HINT_INTERVAL_MS;
+        if !self.own.microphone && !self.hinted_at_ms.is_some_and(recently) {
+            self.hinted_at_ms = Some(now_ms);
+            self.notices.show(Notice::SpeakingWhileMuted);
+        }
+    }
+
     fn set_own(&mut self, microphone: bool, camera: bool, screen: bool) {
         for (works, device) in [
             (microphone, Device::Microphone),
@@ -459,6 +477,9 @@ impl CallState {
             if works {
                 self.notices.device_works(device);
             }
+        }
+        if microphone {
+            self.notices.dismiss(&Notice::SpeakingWhileMuted);
         }
         self.own_is_known = true;
         let speaking = self.own.speaking && microphone;
@@ -500,6 +521,7 @@ impl Person {
             voice: None,
             camera: before.map_or(Picture::NONE, |before| before.camera),
             screen: before.and_then(|before| before.screen),
+            screen_sound: None,
             speaking: before.is_some_and(|before| before.speaking),
         };
         if person.name.is_empty() {
@@ -534,7 +556,7 @@ impl Person {
                 let before = self.screen.unwrap_or(Picture::NONE);
                 self.screen = (!info.muted).then(|| before.announced(track, false));
             }
-            TrackKind::ScreenAudio => {}
+            TrackKind::ScreenAudio => self.screen_sound = (!info.muted).then_some(track),
         }
     }
 
@@ -543,6 +565,8 @@ impl Person {
             self.camera = Picture::NONE;
         } else if self.screen.is_some_and(|screen| screen.track == Some(track)) {
             self.screen = None;
+        } else if self.screen_sound == Some(track) {
+            self.screen_sound = None;
         } else if self.voice == Some(track) {
             self.microphone = Sound::Off;
             self.voice = None;

@@ -1,6 +1,76 @@
-//! A small line chart, as the data of SVG paths.
+//! Small line charts: what each shows, and its lines as the data of SVG paths.
 
-use super::history::{LENGTH, Series};
+use super::history::{LENGTH, Line, Series};
+
+/// What a chart shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chart {
+    /// What is sent, and what the path is taken to carry.
+    Upload,
+    /// What is received.
+    Download,
+    /// To the relay and back.
+    RoundTrip,
+    /// Of a person or a camera.
+    Bitrate,
+    /// Of a person or a camera.
+    FrameRate,
+    /// The size of pictures, which is that of their layer.
+    Resolution,
+    /// Time in which a picture stood still and sound was made up.
+    Stalls,
+    /// Sound that did not come.
+    Loss,
+    /// Sound that waits to be played, and how much of it should.
+    Buffer,
+    /// From capture to display.
+    Delay,
+}
+
+impl Chart {
+    /// Of the connection.
+    pub const CONNECTION: [Self; 3] = [Self::Upload, Self::Download, Self::RoundTrip];
+    /// Of one's own camera or screen.
+    pub const SENT: [Self; 3] = [Self::Bitrate, Self::FrameRate, Self::Resolution];
+    /// Of somebody else.
+    pub const RECEIVED: [Self; 7] = [
+        Self::Bitrate,
+        Self::FrameRate,
+        Self::Resolution,
+        Self::Delay,
+        Self::Stalls,
+        Self::Loss,
+        Self::Buffer,
+    ];
+
+    /// Its lines; the second one is dashed.
+    pub const fn lines(self) -> &'static [Line] {
+        match self {
+            Self::Upload => &[Line::Sent, Line::Carries],
+            Self::Download => &[Line::Received],
+            Self::RoundTrip => &[Line::RoundTrip],
+            Self::Bitrate => &[Line::Bitrate],
+            Self::FrameRate => &[Line::FrameRate],
+            Self::Resolution => &[Line::Lines],
+            Self::Stalls => &[Line::Frozen, Line::Concealed],
+            Self::Loss => &[Line::Loss],
+            Self::Buffer => &[Line::Buffer, Line::Target],
+            Self::Delay => &[Line::Delay],
+        }
+    }
+
+    /// The least that the upper end of its axis stands for, so that a quiet line does not look like a storm.
+    pub const fn least_top(self) -> f32 {
+        match self {
+            Self::Upload | Self::Download | Self::Bitrate => 100_000.0,
+            Self::RoundTrip | Self::Delay | Self::Buffer => 100.0,
+            Self::FrameRate => 30.0,
+            Self::Resolution => 200.0,
+            Self::Stalls => 1000.0,
+            Self::Loss => 10.0,
+        }
+    }
+}
 
 /// Pixels of a chart's own coordinates; it is drawn as wide as there is room.
 pub const WIDTH: f32 = 300.0;

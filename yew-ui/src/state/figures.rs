@@ -71,6 +71,18 @@ pub struct PersonFigures {
     pub sound: Option<SoundFigures>,
 }
 
+impl PersonFigures {
+    /// Before anything is known of them.
+    pub const fn nothing_of(session: SessionId) -> Self {
+        Self {
+            session,
+            bitrate_bps: 0.0,
+            picture: None,
+            sound: None,
+        }
+    }
+}
+
 /// A picture that is received.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PictureFigures {

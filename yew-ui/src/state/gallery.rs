@@ -219,6 +219,7 @@ mod tests {
                 },
             },
             screen: None,
+            screen_sound: None,
             speaking: false,
         })
     }

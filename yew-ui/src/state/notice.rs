@@ -64,6 +64,8 @@ pub enum Notice {
     PlaybackFailed,
     /// A device's pictures or sound cannot be encoded, for this reason.
     EncodingFailed(Device, String),
+    /// The person speaks and is not heard.
+    SpeakingWhileMuted,
     /// A sentence from the client library or the server.
     Said(String),
 }
@@ -94,7 +96,9 @@ impl Notice {
     /// How much it matters.
     pub const fn severity(&self) -> Severity {
         match self {
-            Self::FellBack | Self::RelaysReachable | Self::Said(_) => Severity::Info,
+            Self::FellBack | Self::RelaysReachable | Self::SpeakingWhileMuted | Self::Said(_) => {
+                Severity::Info
+            }
             _ => Severity::Warning,
         }
     }
@@ -116,9 +120,9 @@ impl Notice {
         )
     }
 
-    /// Whether it goes by itself after a while: good news that leaves nothing to do.
+    /// Whether it goes by itself after a while: good news that leaves nothing to do, and what is true for a moment.
     pub const fn passes(&self) -> bool {
-        matches!(self, Self::RelaysReachable)
+        matches!(self, Self::RelaysReachable | Self::SpeakingWhileMuted)
     }
 }
 

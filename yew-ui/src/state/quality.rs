@@ -31,6 +31,8 @@ type Limits = [f64; 2];
 const ROUND_TRIP: Limits = [300.0, 600.0];
 /// Share of the wanted upload that is missing.
 const UPLOAD_MISSING: Limits = [0.25, 0.6];
+/// Share of what a path is taken to carry from which on it is used.
+const USED: f64 = 0.5;
 /// Frames of ours that are not sent, per second.
 const DROPPED: Limits = [2.0, 10.0];
 /// Milliseconds of each second in which a picture stands.
@@ -215,8 +217,10 @@ impl Quality {
             .latest()
             .map(|figures| figures.connection)
             .unwrap_or_default();
-        let missing = (connection.limit == Some(Limit::Network) && connection.wanted_bps > 0.0)
-            .then(|| 1.0 - connection.estimate_bps / connection.wanted_bps);
+        // Little is known above what was sent: a path that is hardly used is no path that is too narrow.
+        let used = recent(Line::Sent).is_some_and(|sent| sent >= connection.estimate_bps * USED);
+        let is_narrow = connection.limit == Some(Limit::Network) && connection.wanted_bps > 0.0;
+        let missing = (is_narrow && used).then(|| 1.0 - connection.estimate_bps / connection.wanted_bps);
         let busy = if connection.limit == Some(Limit::Machine) {
             Verdict::new(Grade::Fair, Reason::BusyComputer)
         } else {

@@ -13,8 +13,10 @@ pub enum Shortcut {
     Screen,
     /// Show or hide who is here.
     People,
-    /// Show or hide the choice of devices.
-    Devices,
+    /// Show or hide what can be set.
+    Settings,
+    /// Show or hide the figures of the call.
+    Statistics,
     /// Turn the page of tiles.
     Turn(Turn),
     /// Close what is open.
@@ -30,7 +32,8 @@ impl Shortcut {
             ("v", false) | ("e", true) => Some(Self::Camera),
             ("s", false) => Some(Self::Screen),
             ("p", false) => Some(Self::People),
-            ("d", false) => Some(Self::Devices),
+            ("d", false) => Some(Self::Settings),
+            ("i", false) => Some(Self::Statistics),
             ("arrowright" | "pagedown", false) => Some(Self::Turn(Turn::Next)),
             ("arrowleft" | "pageup", false) => Some(Self::Turn(Turn::Previous)),
             ("escape", false) => Some(Self::Close),
@@ -58,6 +61,7 @@ mod tests {
             ("s", true, None),
             ("p", true, None),
             ("ArrowRight", false, Some(Shortcut::Turn(Turn::Next))),
+            ("i", false, Some(Shortcut::Statistics)),
             ("PageUp", false, Some(Shortcut::Turn(Turn::Previous))),
             ("ArrowLeft", true, None),
             ("Escape", false, Some(Shortcut::Close)),

@@ -3,10 +3,13 @@
 use videocall_types::api::TransportKind;
 use videocall_types::{IdError, MAX_ID_LENGTH};
 
-use super::{CallText, HomeText, LobbyText, PageText, Text};
+use super::{CallText, HomeText, LobbyText, PageText, SettingsText, StatisticsText, Text};
 use crate::state::call::{Phase, Refusal};
+use crate::state::chart::Chart;
+use crate::state::history::Line;
 use crate::state::lacking::Lacking;
 use crate::state::notice::{Device, DeviceFault, Notice};
+use crate::state::quality::Reason;
 use crate::state::route::AddressError;
 
 pub(super) static TEXT: Text = Text {
@@ -37,7 +40,6 @@ pub(super) static TEXT: Text = Text {
         camera: "Camera",
         microphone: "Microphone",
         screen: "Share screen",
-        devices_title: "Camera and microphone",
         leave_short: "Leave",
         unnamed_camera: |number| format!("Camera {number}"),
         unnamed_microphone: |number| format!("Microphone {number}"),
@@ -50,7 +52,6 @@ pub(super) static TEXT: Text = Text {
         screen_stop: "Stop sharing (S)",
         screen_unsupported: "This browser cannot share a screen",
         people: "Who is here (P)",
-        devices: "Camera and microphone (D)",
         copy_link: "Copy invitation link",
         link_copied: "Link copied",
         leave: "Leave the meeting",
@@ -79,14 +80,54 @@ pub(super) static TEXT: Text = Text {
         page_after: "Next people (→)",
         page_before: "Previous people (←)",
         page_of: |page, count| format!("Page {page} of {count}"),
-        report_timing: "Help the operator find slow joins",
-        report_timing_hint: "Reports how many milliseconds joining took and nothing about you. Counts from the next call on.",
+        quality_good: "Good connection",
+        quality_own,
+        quality_of,
+        screen_sound: "With sound",
         sharing: "You are sharing your screen",
         stop: "Stop",
         connection,
         connection_detail,
         joined: |name| format!("{name} joined"),
         left: |name| format!("{name} left"),
+    },
+    statistics: StatisticsText {
+        title: "Statistics",
+        open: "Statistics (I)",
+        copy: "Copy as JSON",
+        copied: "Copied",
+        connection: "Connection",
+        own: "What you send",
+        nothing_sent: "No picture is sent.",
+        people: "What you receive",
+        nobody: "Nobody else is here.",
+        no_values: "No values yet",
+        span: "The last 3 minutes",
+        chart,
+        line,
+        value,
+        described: |title, now, most| format!("{title}: {now} now, {most} at most"),
+        source: |screen| if screen { "Screen" } else { "Camera" },
+        layer: |lines, layer| match layer {
+            Some((spatial, temporal)) => format!("{lines}p, layer {spatial}.{temporal}"),
+            None => format!("{lines}p"),
+        },
+        behind_sound: |ms| match ms.round() as i64 {
+            0 => "Picture and sound together".into(),
+            late @ 1.. => format!("Picture {late} ms after its sound"),
+            early => format!("Picture {} ms before its sound", -early),
+        },
+    },
+    settings: SettingsText {
+        title: "Settings",
+        open: "Settings (D)",
+        sound: "Sound of your microphone",
+        echo_cancellation: "Remove echo",
+        noise_suppression: "Suppress noise",
+        auto_gain_control: "Adjust the volume",
+        sound_hint: "Switch these off for music.",
+        reports: "Help the operator find bad calls",
+        reports_hint: "Reports how long joining took and how well pictures and sound came, and nothing about you. Counts from the next call on.",
     },
     page: PageText {
         left_title: "You left the meeting",
@@ -105,8 +146,77 @@ pub(super) static TEXT: Text = Text {
         lacking,
     },
     notice,
+    notice_action: |notice| match notice {
+        Notice::SpeakingWhileMuted => Some("Unmute"),
+        _ => None,
+    },
     address_error,
 };
+
+fn quality_own(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Reconnecting => "Reconnecting",
+        Reason::SlowUpload => "Your upload is slow",
+        Reason::WeakDownload => "Your download is slow",
+        Reason::LongWay => "Your connection is slow",
+        Reason::BusyComputer => "Your computer is busy",
+        Reason::TheirConnection => "Weak connection",
+    }
+}
+
+fn quality_of(reason: Reason, name: &str) -> String {
+    match reason {
+        Reason::TheirConnection => format!("{name}’s connection is weak"),
+        _ => quality_own(reason).to_owned(),
+    }
+}
+
+fn chart(chart: Chart) -> &'static str {
+    match chart {
+        Chart::Upload => "Upload",
+        Chart::Download => "Download",
+        Chart::RoundTrip => "Round trip",
+        Chart::Bitrate => "Bitrate",
+        Chart::FrameRate => "Pictures per second",
+        Chart::Resolution => "Resolution",
+        Chart::Stalls => "Standing still and filled in",
+        Chart::Loss => "Lost sound",
+        Chart::Buffer => "Jitter buffer",
+        Chart::Delay => "Delay from camera to display",
+    }
+}
+
+fn line(line: Line) -> &'static str {
+    match line {
+        Line::Sent => "sent",
+        Line::Carries => "the path carries",
+        Line::Frozen => "picture",
+        Line::Concealed => "sound",
+        Line::Buffer => "held",
+        Line::Target => "wanted",
+        _ => "",
+    }
+}
+
+fn value(line: Line, value: f32) -> String {
+    match line {
+        Line::Sent | Line::Received | Line::Carries | Line::Bitrate => bits(value),
+        Line::RoundTrip | Line::Delay | Line::Buffer | Line::Target => format!("{value:.0} ms"),
+        Line::Frozen | Line::Concealed => format!("{value:.0} ms/s"),
+        Line::FrameRate => format!("{value:.0}"),
+        Line::Lines => format!("{value:.0}p"),
+        Line::Loss => format!("{value:.1} %"),
+        Line::Dropped => format!("{value:.0}/s"),
+    }
+}
+
+fn bits(bits_per_second: f32) -> String {
+    if bits_per_second < 999_500.0 {
+        format!("{:.0} kbit/s", bits_per_second / 1e3)
+    } else {
+        format!("{:.1} Mbit/s", bits_per_second / 1e6)
+    }
+}
 
 fn connection(phase: Phase) -> &'static str {
     match phase {
@@ -152,6 +262,7 @@ fn notice(notice: &Notice) -> String {
         Notice::EncodingFailed(device, reason) => {
             format!("{} cannot be sent: {reason}", capital(the_device(*device)))
         }
+        Notice::SpeakingWhileMuted => "You are muted. Nobody hears what you say.".into(),
         Notice::Said(sentence) => sentence.clone(),
     }
 }

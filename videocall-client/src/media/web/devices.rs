@@ -33,13 +33,38 @@ pub struct DeviceList {
     pub microphones: Vec<Device>,
 }
 
-/// Which devices a person has chosen; `None` takes the browser's default.
+/// Which devices a person has chosen, `None` takes the browser's default, and how they are used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeviceChoice {
     /// The id of a camera.
     pub camera: Option<String>,
     /// The id of a microphone.
     pub microphone: Option<String>,
+    /// What is done to the microphone's sound.
+    pub processing: AudioProcessing,
+}
+
+/// What the browser does to a microphone's sound before it is encoded (W3C Media Capture and Streams §4.3.8). All of it
+/// serves speech and harms music.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AudioProcessing {
+    /// What comes out of the loudspeakers is taken out.
+    pub echo_cancellation: bool,
+    /// Noise of the surroundings is taken out.
+    pub noise_suppression: bool,
+    /// Quiet and loud voices are made equal.
+    pub auto_gain_control: bool,
+}
+
+impl Default for AudioProcessing {
+    /// All of it.
+    fn default() -> Self {
+        Self {
+            echo_cancellation: true,
+            noise_suppression: true,
+            auto_gain_control: true,
+        }
+    }
 }
 
 /// Lists what is connected. Asks for no permission.
@@ -94,7 +119,7 @@ pub async fn open(camera: bool, microphone: bool, choice: &DeviceChoice) -> Resu
         constraints.set_video(&camera_constraints(choice.camera.as_deref()));
     }
     if microphone {
-        constraints.set_audio(&microphone_constraints(choice.microphone.as_deref()));
+        constraints.set_audio(&microphone_constraints(choice));
     }
     let promise = media_devices()?
         .get_user_media_with_constraints(&constraints)
@@ -165,13 +190,18 @@ fn camera_constraints(id: Option<&str>) -> JsValue {
     constraints.into()
 }
 
-fn microphone_constraints(id: Option<&str>) -> JsValue {
+fn microphone_constraints(choice: &DeviceChoice) -> JsValue {
     let constraints = MediaTrackConstraints::new();
-    for processing in ["echoCancellation", "noiseSuppression", "autoGainControl"] {
-        js::set(&constraints, processing, &JsValue::TRUE);
+    let processing = choice.processing;
+    for (name, wanted) in [
+        ("echoCancellation", processing.echo_cancellation),
+        ("noiseSuppression", processing.noise_suppression),
+        ("autoGainControl", processing.auto_gain_control),
+    ] {
+        js::set(&constraints, name, &wanted.into());
     }
     js::set(&constraints, "channelCount", &js::ideal(1));
-    exact_device(&constraints, id);
+    exact_device(&constraints, choice.microphone.as_deref());
     constraints.into()
 }
 

@@ -144,6 +144,41 @@ fn a_screen_is_there_while_it_is_shared() {
 }
 
 #[test]
+fn a_screen_with_sound_is_marked_as_such() {
+    let sound = info(4, TrackKind::ScreenAudio, false);
+    let state = after([
+        Action::Joined(with_camera(1, "alice")),
+        Action::TrackChanged(session(1), info(3, TrackKind::Screen, false)),
+    ]);
+    assert_eq!(state.people[0].screen_sound, None);
+    let state = state.after(Action::TrackChanged(session(1), sound));
+    assert_eq!(state.people[0].screen_sound, Some(track(1, 4)));
+    let state = state.after(Action::TrackRemoved(track(1, 4)));
+    assert_eq!(state.people[0].screen_sound, None);
+    assert_eq!(state.people[0].microphone, Sound::On);
+}
+
+#[test]
+fn who_speaks_while_muted_is_told_so_now_and_then() {
+    let told = |state: &CallState| {
+        state
+            .notices
+            .iter()
+            .any(|notice| *notice == Notice::SpeakingWhileMuted)
+    };
+    let muted = after([Action::Own(false, true, false)]);
+    let state = muted.after(Action::SpeakingWhileMuted(1000.0));
+    assert!(told(&state));
+    let state = state.after(Action::Dismiss(Notice::SpeakingWhileMuted));
+    assert!(!told(&state.after(Action::SpeakingWhileMuted(10_900.0))));
+    let again = state.after(Action::SpeakingWhileMuted(11_000.0));
+    assert!(told(&again));
+    assert!(!told(&again.after(Action::Own(true, true, false))), "unmuted");
+    let open = after([Action::Own(true, true, false), Action::SpeakingWhileMuted(1000.0)]);
+    assert!(!told(&open), "an event that comes late");
+}
+
+#[test]
 fn muting_silences() {
     let state = after([
         Action::Joined(with_camera(1, "alice")),

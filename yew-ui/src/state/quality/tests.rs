@@ -18,6 +18,8 @@ struct Call {
     frozen: Vec<f64>,
     concealed: Vec<f64>,
     totals: Vec<[f64; 2]>,
+    /// Bytes.
+    sent_per_second: u64,
     reconnecting: bool,
     /// Nobody's pictures are on the page.
     hidden: bool,
@@ -37,6 +39,7 @@ impl Call {
 
     fn second(&mut self) -> Standing {
         self.seconds += 1.0;
+        self.connection.bytes_sent += self.sent_per_second;
         let mut people = Vec::new();
         for (index, total) in self.totals.iter_mut().enumerate() {
             total[0] += self.frozen[index];
@@ -97,12 +100,11 @@ fn a_call_without_trouble_has_nothing_to_say() {
 #[test]
 fn a_slow_upload_is_said_soon_and_taken_back_late() {
     let mut call = Call::with(1);
-    call.connection = ConnectionFigures {
-        estimate_bps: 300_000.0,
-        wanted_bps: 1_000_000.0,
-        limit: Some(Limit::Network),
-        ..ConnectionFigures::default()
-    };
+    call.sent_per_second = 40_000;
+    call.run(10);
+    call.connection.estimate_bps = 300_000.0;
+    call.connection.wanted_bps = 1_000_000.0;
+    call.connection.limit = Some(Limit::Network);
     let slow = own(Grade::Poor, Reason::SlowUpload);
     assert_eq!(call.until(|standing| standing.own == slow), DOWN_AFTER);
     call.connection.estimate_bps = 600_000.0;
@@ -119,6 +121,18 @@ fn less_than_wanted_for_no_lack_of_network_is_no_trouble() {
     call.connection.estimate_bps = 100_000.0;
     call.connection.wanted_bps = 1_000_000.0;
     assert_eq!(call.run(30).own, Verdict::GOOD);
+}
+
+#[test]
+fn a_path_that_is_hardly_used_is_not_said_to_be_slow() {
+    let mut call = Call::with(1);
+    call.sent_per_second = 1_000;
+    call.connection.estimate_bps = 50_000.0;
+    call.connection.wanted_bps = 100_000.0;
+    call.connection.limit = Some(Limit::Network);
+    assert_eq!(call.run(30).own, Verdict::GOOD);
+    call.sent_per_second = 6_000;
+    assert_eq!(call.run(30).own, own(Grade::Fair, Reason::SlowUpload));
 }
 
 #[test]
