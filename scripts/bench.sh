@@ -2,7 +2,7 @@
 # Runs the benchmarks, optimised, on this machine alone: relays under load, the way into a meeting, and designs of the
 # fan-out that were compared.
 # Figures are printed and written to bench-results/.
-#   scripts/bench.sh [relay] [join] [designs] [congestion] [-- OPTIONS OF THE BENCHMARK...]      (default: relay and join)
+#   scripts/bench.sh [relay] [join] [latency] [designs] [congestion] [-- OPTIONS OF THE BENCHMARK...]      (default: relay and join)
 # The relays' benchmark takes names of loads and carriers: scripts/bench.sh relay -- stage-50 town-hall-1000 websocket
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -15,6 +15,11 @@ bench_join() {
   VIDEOCALL_UI_DIR="$REPO_ROOT/yew-ui/dist" node e2e/browser/bench/join.mjs
 }
 
+bench_latency() {
+  scripts/build-ui.sh --release
+  VIDEOCALL_UI_DIR="$REPO_ROOT/yew-ui/dist" node e2e/browser/bench/latency.mjs "$@"
+}
+
 bench_designs() { "$VIDEOCALL_BIN_DIR/bench_designs" "$@"; }
 
 # On simulated networks: what the machine does meanwhile does not matter.
@@ -22,7 +27,7 @@ bench_congestion() { cargo bench -p media-congestion --bench congestion -- "$@";
 
 names=()
 while [ $# -gt 0 ] && [ "$1" != -- ]; do
-  declare -F "bench_$1" >/dev/null || die "unknown benchmark '$1'; there are relay, join, designs and congestion"
+  declare -F "bench_$1" >/dev/null || die "unknown benchmark '$1'; there are relay, join, latency, designs and congestion"
   names+=("$1")
   shift
 done
@@ -32,8 +37,15 @@ if [ ${#names[@]} -eq 0 ]; then names=(relay join); fi
 adopt_build_dir
 raise_file_limit
 say "building the servers and the load, optimised (ten minutes the first time, one or two after a change)"
-[ "${names[*]}" = congestion ] ||
-  cargo build --release -p videocall-server -p actix-api -p webtransport-server -p e2e --bins </dev/null
+packages=()
+for name in "${names[@]}"; do
+  case $name in
+    congestion) ;;
+    latency) packages+=(-p videocall-server -p videocall-cli) ;;
+    *) packages+=(-p videocall-server -p actix-api -p webtransport-server -p e2e) ;;
+  esac
+done
+[ ${#packages[@]} -eq 0 ] || cargo build --release "${packages[@]}" --bins </dev/null
 export VIDEOCALL_BIN_DIR="$CARGO_TARGET_DIR/release"
 for name in "${names[@]}"; do
   printf '\n──── %s ────\n' "$name"

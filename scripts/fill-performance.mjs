@@ -1,7 +1,8 @@
-// Fills the tables of PERFORMANCE.md from bench-results/*.json, between the marks <!-- NAME --> and <!-- /NAME -->.
+// Fills the tables of PERFORMANCE.md from bench-results/*.json, between the marks <!-- NAME --> and <!-- /NAME -->, and takes
+// the plots from there to docs/performance. What was not measured in this checkout stays as it is.
 //   node scripts/fill-performance.mjs            fills
 //   node scripts/fill-performance.mjs --check    fails when a table is not what the results say
-import { readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -73,11 +74,78 @@ function twoRelays() {
   return table(['Carrier', 'two relays and NATS, CPU per packet', 'one relay', 'ratio'], lines);
 }
 
-const tables = { relay, 'two-relays': twoRelays };
+/// Metrics in rows, contestants in columns; ours with their share of WebRTC's.
+function againstWebrtc(name, metrics, scenarios) {
+  const rows = results(name);
+  const lines = scenarios.flatMap(([scenario, inWords]) =>
+    metrics.flatMap(([metric, what, unit, count, aim]) => {
+      const of = (carrier) =>
+        rows.find((row) => row.scenario === scenario && row.carrier === carrier && row.metric === metric);
+      const webrtc = of('webrtc');
+      if (!webrtc) return [];
+      const ours = (carrier) => `${digits(of(carrier)?.value, count)} ${unit} (${digits(of(carrier)?.ratio, 2)})`;
+      const others = `${digits(webrtc.value, count)} ${unit}`;
+      return [[inWords, what, ours('webtransport'), ours('websocket'), others, aim === undefined ? '' : `${aim}`]];
+    }),
+  );
+  return table(['', '', 'WebTransport', 'WebSocket', 'WebRTC', 'aim'], lines);
+}
+
+/// On what, when and how it was measured, as the benchmark has noted.
+function about(name) {
+  const { command, machine } = results(`${name}-about`);
+  return `\`${command}\` on ${machine}.\n`;
+}
+
+function latency() {
+  const delays = [
+    ['glass_to_glass_p50_ms', 'glass to glass, p50', 'ms', 1, 0.5],
+    ['glass_to_glass_p95_ms', 'glass to glass, p95', 'ms', 1],
+    ['frames_shown_pct', 'pictures shown', '%', 1],
+    ['mouth_to_ear_p50_ms', 'mouth to ear, p50', 'ms', 1, 1],
+    ['mouth_to_ear_p95_ms', 'mouth to ear, p95', 'ms', 1],
+  ];
+  const sizes = [['call', '640x360'], ['hd', '1280x720']];
+  return `${about('latency')}\n${againstWebrtc('latency', delays, sizes)}`;
+}
+
+function receiverCost() {
+  const costs = [
+    ['receiver_cpu_pct', 'whole browser', '%', 0, 1.2],
+    ['receiver_renderer_cpu_pct', "of it the page's process", '%', 0],
+    ['receiver_fps', 'pictures per second, all tiles', '', 0],
+  ];
+  return againstWebrtc('latency', costs, [4, 9, 16].map((tiles) => [`tiles-${tiles}`, `${tiles} tiles`]));
+}
+
+function stages() {
+  const rows = results('latency').filter(({ scenario }) => scenario === 'stages');
+  const names = [...new Set(rows.map(({ metric }) => metric.replace(/_p(50|95)_ms$/, '')))];
+  const lines = names.map((name) => {
+    const of = (carrier) =>
+      [50, 95].map((share) => {
+        const found = rows.find((row) => row.carrier === carrier && row.metric === `${name}_p${share}_ms`);
+        return digits(found?.value, 1);
+      });
+    const cell = (carrier) => `${of(carrier).join(' / ')} ms`;
+    return [name.replaceAll('_', ' '), cell('webtransport'), cell('websocket')];
+  });
+  return table(['From where to where', 'WebTransport, p50 / p95', 'WebSocket, p50 / p95'], lines);
+}
+
+/// Each table, and the results that it is made from.
+const tables = {
+  relay: [relay, 'relay'],
+  'two-relays': [twoRelays, 'relay'],
+  latency: [latency, 'latency'],
+  'receiver-cost': [receiverCost, 'latency'],
+  stages: [stages, 'latency'],
+};
 
 const before = readFileSync(page, 'utf8');
 let text = before;
-for (const [name, make] of Object.entries(tables)) {
+for (const [name, [make, from]] of Object.entries(tables)) {
+  if (!existsSync(join(root, 'bench-results', `${from}.json`))) continue;
   const marks = new RegExp(`(<!-- ${name} -->\n)[^]*?(<!-- /${name} -->)`);
   if (!marks.test(text)) throw new Error(`PERFORMANCE.md has no place for ${name}`);
   text = text.replace(marks, (_, start, end) => `${start}${make()}\n${end}`);
@@ -89,4 +157,9 @@ if (process.argv.includes('--check')) {
   }
 } else {
   writeFileSync(page, text);
+  const plots = join(root, 'docs', 'performance');
+  mkdirSync(plots, { recursive: true });
+  for (const plot of readdirSync(join(root, 'bench-results')).filter((file) => file.endsWith('.svg'))) {
+    copyFileSync(join(root, 'bench-results', plot), join(plots, plot));
+  }
 }

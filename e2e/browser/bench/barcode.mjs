@@ -135,8 +135,8 @@ function probeCaptures({ read, now }) {
       if (done) return;
       const at = now();
       const number = read(frame, frame.displayWidth);
+      if (number !== null) postMessage({ number, at, stamp: frame.timestamp });
       frame.close();
-      if (number !== null) postMessage({ number, at });
     }
   };
   self.onmessage = ({ data }) => drain(data);
@@ -174,7 +174,7 @@ export async function noteCaptures(page) {
   await page.addInitScript(`(${watchCamera})(${JSON.stringify(probe)})`);
 }
 
-/** Between two looks at what a page shows, milliseconds. */
+/** Between two looks at what a page shows, milliseconds: 3 for the timer and, mostly, 1 for the look. */
 const LOOK_EVERY = 3;
 
 /** Runs in the receiver's page. */
@@ -202,8 +202,8 @@ function watchPicture({ selector, every, read, now }) {
 }
 
 /**
- * Lets this page note in `window.shown` when the `<video>` or `<canvas>` at the selector shows another picture. It looks
- * every 4 ms (the timer and the look itself), which is also how far a time may be too late.
+ * Lets this page note in `window.shown` when the `<video>` or `<canvas>` at the selector shows another picture's
+ * pixels. It tries to read them every 4 ms, which is how far a time may be too late.
  */
 export async function noteShown(page, selector) {
   const options = `{ selector: ${JSON.stringify(selector)}, every: ${LOOK_EVERY}, read: ${READER}, now: ${clock} }`;
@@ -218,7 +218,7 @@ export function takeNoted(page, what) {
 /**
  * Milliseconds from capture to picture, for each that was shown and whose capture was noted.
  *
- * @param {{number: number, at: number}[]} captures
+ * @param {{number: number, at: number, stamp: number}[]} captures
  * @param {{number: number, at: number}[]} shown
  */
 export function delays(captures, shown) {

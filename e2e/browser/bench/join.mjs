@@ -1,17 +1,16 @@
 // Measures the way into a meeting: from the click on Join to the first picture of somebody else, and what it takes to
 // get the page in the first place. Prints a table and writes bench-results/join.json.
 
-import { mkdirSync, writeFileSync } from 'node:fs';
-
+import { percentile, print, row, writeRows } from './report.mjs';
 import { openBrowser, openPerson } from '../lib/person.mjs';
 import { videocallServer } from '../lib/servers.mjs';
 import { Stage } from '../lib/stage.mjs';
 
 const RUNS = 10;
 /** Milliseconds from the click to the first remote frame that are aimed at. */
-const JOIN_AIM = 500;
+const JOIN_AIM = { name: 'aim', value: 500 };
 /** Kilobytes of the page that are aimed at. */
-const SIZE_AIM = 700;
+const SIZE_AIM = { name: 'aim', value: 700 };
 
 /** Runs in the page: presses Join and waits for the first picture of this person. */
 function joinAndWait(name) {
@@ -79,26 +78,6 @@ async function firstLoads(stage, server) {
   return loads;
 }
 
-/** The smallest value that this share of all values does not exceed. */
-function percentile(values, share) {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.ceil(sorted.length * share) - 1];
-}
-
-function row(scenario, carrier, metric, value, unit, aim = null) {
-  const rounded = (number) => Math.round(number * 1000) / 1000;
-  const reference = aim === null ? null : `aim: ${aim}`;
-  const ratio = aim === null ? null : rounded(value / aim);
-  return { scenario, carrier, metric, value: rounded(value), unit, reference, ratio };
-}
-
-function print(rows) {
-  const columns = ['scenario', 'carrier', 'metric', 'value', 'unit', 'reference', 'ratio'];
-  const texts = [columns, ...rows.map((row) => columns.map((column) => String(row[column] ?? '-')))];
-  const widths = columns.map((_, index) => Math.max(...texts.map((line) => line[index].length)));
-  for (const line of texts) console.log(line.map((text, index) => text.padEnd(widths[index])).join('  '));
-}
-
 const stage = new Stage();
 try {
   const server = await videocallServer(stage);
@@ -115,8 +94,7 @@ try {
   rows.push(row('first-load', 'http', 'usable_p50_ms', percentile(usable, 0.5), 'ms'));
   rows.push(row('first-load', 'http', 'usable_p95_ms', percentile(usable, 0.95), 'ms'));
   print(rows);
-  mkdirSync('bench-results', { recursive: true });
-  writeFileSync('bench-results/join.json', `${JSON.stringify(rows, null, 2)}\n`);
+  writeRows('join', rows);
 } catch (error) {
   await stage.explain();
   throw error;

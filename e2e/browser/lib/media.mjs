@@ -67,7 +67,8 @@ export async function writeTone(path, hertz) {
   await writeFile(path, Buffer.concat([wavHeader(data.length), data]));
 }
 
-function wavHeader(bytes) {
+/** What comes before so many bytes of samples: 48 kHz, mono, 16 bits. */
+export function wavHeader(bytes) {
   const header = Buffer.alloc(44);
   header.write('RIFF', 0);
   header.writeUInt32LE(36 + bytes, 4);
