@@ -178,7 +178,7 @@ impl fmt::Display for TrackId {
 }
 
 /// A track anywhere in a meeting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TrackRef {
     /// Who sends it.
     pub session: SessionId,

@@ -2,6 +2,7 @@
 //! express a client's message and the other way round.
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::{CloseCode, RelayId, SessionId, TrackId, TrackKind, TrackRef, UserName};
 
@@ -162,7 +163,7 @@ pub struct TrackInterest {
 }
 
 /// The description of a track.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrackInfo {
     /// The sender's number.
     pub track: TrackId,
@@ -177,7 +178,7 @@ pub struct TrackInfo {
 }
 
 /// The description of a simulcast layer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LayerInfo {
     /// 0 is the smallest picture.
     pub spatial: u8,
@@ -194,7 +195,7 @@ pub struct LayerInfo {
 }
 
 /// Somebody in a meeting.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Participant {
     /// This stay.
     pub session: SessionId,
@@ -341,7 +342,7 @@ pub struct Welcome {
 }
 
 /// Why a connection ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Closing {
     /// For programs.
     pub code: CloseCode,
