@@ -14,6 +14,7 @@ pub mod parameters;
 pub mod path;
 mod pitch;
 pub mod rate;
+pub mod rgb;
 pub mod ring;
 pub mod stretch;
 pub mod tone;
