@@ -161,7 +161,8 @@ scenario('two people with one name, and a reload', async (stage, step) => {
   await step('two people named alice are two tiles', async () => {
     await Promise.all([bob, first, second].map((person) => person.join(server.url, 'names')));
     await bob.sees(2);
-    const sessions = await Promise.all([first, second].map(async (person) => (await person.stats()).session));
+    const session = (person) => until('a session is known', async () => (await person.stats()).session);
+    const sessions = await Promise.all([first, second].map(session));
     equal(new Set(sessions).size, 2);
     for (const [index, person] of [first, second].entries()) {
       await bob.seesMoving({ session: sessions[index] }, person.colour);

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use videocall_types::api::{JoinRequest, JoinResponse, RelaysResponse, TransportKind};
 use videocall_types::{MeetingId, UserName};
 
 /// Which carriers a client may use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TransportPreference {
     /// WebTransport, and WebSocket where that does not work.
     #[default]
@@ -30,7 +31,8 @@ impl TransportPreference {
 }
 
 /// A token for a meeting. It does not show in logs.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Token(String);
 
 impl Token {
@@ -80,7 +82,7 @@ pub enum TicketRequest {
 }
 
 /// How a client behaves, and where it goes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ClientConfig {
     /// Origin of the REST interface, for example `http://localhost:8081`; no slash at the end.
     pub server_url: String,

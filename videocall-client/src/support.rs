@@ -23,6 +23,8 @@ pub enum Missing {
     AudioDecoder,
     /// Decoded sound cannot be played.
     AudioWorklet,
+    /// A worker cannot draw on a page's canvases (`OffscreenCanvas`).
+    DrawingWorker,
 }
 
 impl Missing {
@@ -50,6 +52,9 @@ impl Missing {
                 "This browser cannot decode sound (WebCodecs). Use a current Chrome, Edge or another Chromium."
             }
             Self::AudioWorklet => "This browser cannot play processed sound (AudioWorklet).",
+            Self::DrawingWorker => {
+                "This browser does not let background threads draw (OffscreenCanvas). Use a current version of it."
+            }
         }
     }
 }
@@ -80,7 +85,7 @@ impl Support {
     /// Draws the conclusions from what exists: `has` is asked for names of globals and, with dots,
     /// of their members.
     pub fn conclude(has: impl Fn(&str) -> bool) -> Self {
-        let needs: [(Missing, &[&str]); 8] = [
+        let needs: [(Missing, &[&str]); 9] = [
             (Missing::Network, &["WebTransport", "WebSocket"]),
             (Missing::MediaDevices, &["navigator.mediaDevices.getUserMedia"]),
             (Missing::CaptureProcessing, &["MediaStreamTrackProcessor"]),
@@ -89,6 +94,10 @@ impl Support {
             (Missing::AudioEncoder, &["AudioEncoder"]),
             (Missing::AudioDecoder, &["AudioDecoder"]),
             (Missing::AudioWorklet, &["AudioWorkletNode"]),
+            (
+                Missing::DrawingWorker,
+                &["HTMLCanvasElement.prototype.transferControlToOffscreen"],
+            ),
         ];
         let missing = if has("isSecureContext") {
             needs

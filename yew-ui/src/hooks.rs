@@ -16,7 +16,7 @@ mod title;
 mod wake_lock;
 mod watch;
 
-pub(crate) use call::{CallHandle, CallStart, fault, use_call};
+pub(crate) use call::{CallHandle, CallStart, fault, use_call, use_engine};
 pub(crate) use clipboard::use_copy;
 pub(crate) use devices::use_devices;
 pub(crate) use focus::use_focus;

@@ -13,9 +13,13 @@ mod hooks;
 #[cfg(target_arch = "wasm32")]
 mod pages;
 
-/// Renders the application into the page's body.
+/// Renders the application into the page's body. In the worker of a call's engine, which loads the same module,
+/// there is nothing to render.
 #[cfg(target_arch = "wasm32")]
 pub fn run() {
     console_error_panic_hook::set_once();
+    if videocall_client::engine::is_here() {
+        return;
+    }
     yew::Renderer::<pages::App>::new().render();
 }

@@ -1,12 +1,13 @@
 //! What a call tells its user interface.
 
+use serde::{Deserialize, Serialize};
 use videocall_types::{Closing, Participant, SessionId, TrackInfo, TrackRef};
 
 use crate::core::ConnectionStatus;
 use crate::media::device_error::{DeviceError, Source};
 
 /// Something a user interface shows.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum CallEvent {
     /// The connection's state, carrier or notice has changed.
     Connection(ConnectionStatus),
@@ -30,7 +31,7 @@ pub enum CallEvent {
 }
 
 /// A change of who is in the meeting. The own person is never part of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RosterChange {
     /// The whole roster, which replaces the one known before: after joining and after reconnecting.
     Replaced {
@@ -55,7 +56,7 @@ pub enum RosterChange {
 }
 
 /// Whether a track has a picture to show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum PictureState {
     /// Pictures are being drawn.
     Live,
@@ -89,7 +90,7 @@ pub enum Priority {
 }
 
 /// What is sent of the own person.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LocalState {
     /// The microphone is open and heard.
     pub microphone: bool,
@@ -99,8 +100,17 @@ pub struct LocalState {
     pub screen: bool,
 }
 
+/// How loud everybody is, 0 (silence) to 1 (full scale).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Levels {
+    /// The own voice; 0 while it is muted.
+    pub own: f64,
+    /// The audio tracks of others that are heard.
+    pub others: Vec<(TrackRef, f64)>,
+}
+
 /// Something a person should know while the call goes on.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Notice {
     /// A device cannot be used; the call goes on without it.
     #[error("{}: {error}", source_name(*.device))]

@@ -1,25 +1,34 @@
-//! The handle of a call, and how its parts hear of what happens.
+//! The handle of a call: what the page does of it itself, and what it leaves to the engine.
 
-use std::rc::{Rc, Weak};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::rc::Rc;
 use std::time::Duration;
 
-use videocall_types::TrackRef;
+use videocall_types::{CloseCode, Closing, Timestamp, TrackRef};
+use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{HtmlCanvasElement, HtmlVideoElement, MediaStream};
 
-use crate::core::{ConnectionState, Event};
+use super::canvases::Canvases;
+use super::events::{CallEvent, Levels, Notice, Priority};
+use super::local::{Local, Start as Devices};
+use super::queue::{CallEvents, EventQueue};
+use super::roster::Roster;
+use super::worker::Engine;
+use crate::ClientConfig;
+use crate::bridge::messages::{FromEngine, Start, ToEngine};
+use crate::bridge::port::{Listening, Port};
 use crate::media::device_error::DeviceError;
 use crate::media::web::devices::DeviceChoice;
 use crate::media::web::js::{self, Listener};
-use crate::media::web::speaker::{Speaker, SpeakerEvent};
+use crate::media::web::loudspeaker::{Loudspeaker, LoudspeakerEvent};
+use crate::media::web::viewport::Viewport;
 use crate::stats::CallStats;
 use crate::transport::web::{WebClock, sleep};
-use crate::{Client, ClientConfig, EventStream};
 
-use super::events::{CallEvent, Notice, Priority, RosterChange};
-use super::local::{Local, Start};
-use super::queue::{CallEvents, EventQueue};
-use super::remote::Remote;
+/// Where `engine-worker.js` and `audio-worklet.js` are unless a page says otherwise.
+pub const ENGINE_URL: &str = "/static/engine-worker.js";
+const WORKLET_URL: &str = "/static/audio-worklet.js";
 
 /// What a call starts with.
 #[derive(Clone, Debug)]
@@ -35,6 +44,11 @@ pub struct CallOptions {
     /// What the preview before the call has opened; its tracks are used as far as they fit, so that no
     /// device is opened twice. The call closes it in the end.
     pub preview: Option<MediaStream>,
+    /// A worker that was started before; the call starts its own when there is none, or another call has used
+    /// it.
+    pub engine: Option<Engine>,
+    /// Where the page serves `engine-worker.js`.
+    pub engine_url: String,
     /// Where the page serves `audio-worklet.js`.
     pub worklet_url: String,
 }
@@ -48,22 +62,19 @@ impl CallOptions {
             camera_on: true,
             microphone_on: true,
             preview: None,
-            worklet_url: "/static/audio-worklet.js".to_owned(),
+            engine: None,
+            engine_url: ENGINE_URL.to_owned(),
+            worklet_url: WORKLET_URL.to_owned(),
         }
     }
 }
 
-/// How loud everybody is, 0 (silence) to 1 (full scale).
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Levels {
-    /// The own voice; 0 while it is muted.
-    pub own: f64,
-    /// Every audio track of the others that has been heard.
-    pub others: Vec<(TrackRef, f64)>,
-}
+/// An engine that was told to leave and has not said goodbye after this is ended: longer than the driver gives a
+/// connection to close.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How often it is looked whether a picture has stalled.
-const REFRESH_INTERVAL: Duration = Duration::from_millis(500);
+/// The engine is told at most so often that somebody looks at its figures: as often as it renews them.
+const WATCH_INTERVAL: Duration = Duration::from_millis(200);
 
 /// A call. Clones are handles to the same one; when the last is dropped, the call is left.
 #[derive(Clone)]
@@ -79,9 +90,22 @@ impl Drop for Handle {
 }
 
 struct Inner {
-    client: Client,
-    remote: Rc<Remote>,
+    engine: Engine,
+    port: Port<ToEngine>,
+    events: EventQueue,
+    /// As far as events have told it, for when the user interface falls behind.
+    roster: RefCell<Roster>,
     local: Rc<Local>,
+    canvases: Canvases,
+    viewport: Viewport,
+    loudspeaker: OnceCell<Loudspeaker>,
+    levels: RefCell<Levels>,
+    /// The newest figures, as JSON.
+    figures: RefCell<String>,
+    watched: Cell<Option<Timestamp>>,
+    leaving: Cell<bool>,
+    /// Both hold this call as long as it goes on.
+    ears: RefCell<Option<(Listening, Option<Listener>)>>,
 }
 
 /// Two handles are equal when they belong to the same call.
@@ -101,29 +125,39 @@ impl Call {
     /// Starts to connect and to capture, both at once. To be called while a click is handled, because
     /// browsers allow sound only then.
     pub fn start(options: CallOptions) -> (Self, CallEvents) {
-        let (client, client_events) = Client::start(options.client);
-        let queue = EventQueue::default();
-        let speaker_events = {
-            let queue = queue.clone();
-            move |event| queue.push(CallEvent::Notice(speaker_notice(event)), || None)
-        };
-        let speaker = Speaker::open(&options.worklet_url, speaker_events);
-        let remote = Remote::new(client.clone(), queue.clone(), speaker);
-        let start = Start {
+        let prepared = options.engine.and_then(Engine::take);
+        let engine = prepared.unwrap_or_else(|| Engine::start(&options.engine_url));
+        let port = Port::new(engine.port());
+        port.post(&ToEngine::Start(Box::new(Start {
+            client: options.client,
+            muted: !options.microphone_on,
+            camera_off: !options.camera_on,
+        })));
+        let events = EventQueue::default();
+        let devices = Devices {
             choice: options.devices,
             camera_on: options.camera_on,
             microphone_on: options.microphone_on,
             preview: options.preview,
         };
-        let local = Local::start(client.clone(), remote.clone(), start);
         let inner = Rc::new(Inner {
-            client,
-            remote,
-            local,
+            local: Local::start(port.clone(), events.clone(), devices),
+            canvases: Canvases::new(port.clone()),
+            viewport: Viewport::new(port.clone()),
+            engine,
+            port,
+            events: events.clone(),
+            roster: RefCell::default(),
+            loudspeaker: OnceCell::new(),
+            levels: RefCell::default(),
+            figures: RefCell::default(),
+            watched: Cell::default(),
+            leaving: Cell::new(false),
+            ears: RefCell::default(),
         });
-        spawn_local(inner.clone().run(client_events));
-        spawn_local(refresh(Rc::downgrade(&inner)));
-        (Self(Rc::new(Handle(inner))), queue.stream())
+        inner.open_loudspeaker(&options.worklet_url);
+        inner.listen();
+        (Self(Rc::new(Handle(inner))), events.stream())
     }
 
     /// Opens or mutes the microphone; [`CallEvent::Local`] says when it is done.
@@ -165,25 +199,29 @@ impl Call {
     /// knows the track, whatever the state of its picture. The rest follows from the page: what is off
     /// screen, without extent or on a hidden page is not received either, and the quality is the one that
     /// the canvas's size on the display asks for.
+    ///
+    /// The canvas's drawing is handed over to the engine for good: it must have no context, it serves this call
+    /// alone, and one that was taken out of the document while no track was attached shows nothing any more.
     pub fn attach(&self, track: TrackRef, canvas: HtmlCanvasElement) {
-        self.0.0.remote.attach(track, canvas);
+        self.0.0.canvases.attach(track, &canvas);
+        self.0.0.viewport.add(track, canvas);
     }
 
     /// Draws the track no more.
     pub fn detach(&self, track: TrackRef) {
-        self.0.0.remote.detach(track);
+        self.0.0.viewport.remove(track);
+        self.0.0.canvases.detach(track);
     }
 
     /// When the path is too short for all pictures, those of higher priority are kept longer. Holds while
     /// the track is attached.
     pub fn set_priority(&self, track: TrackRef, priority: Priority) {
-        self.0.0.remote.set_priority(track, priority);
+        self.0.0.viewport.set_priority(track, priority as u32);
     }
 
     /// Hears a microphone whether its owner is among the active speakers or not, or not so any more.
     pub fn listen(&self, microphone: TrackRef, always: bool) {
-        // A client that has ended hears nothing.
-        self.0.0.client.listen(microphone, always).ok();
+        self.0.0.port.post(&ToEngine::Listen(microphone, always));
     }
 
     /// Shows the own camera in this element from now on.
@@ -191,25 +229,17 @@ impl Call {
         self.0.0.local.attach_self(video);
     }
 
-    /// How loud everybody is; cheap enough to be asked many times a second.
+    /// How loud everybody is, as the engine says ten times a second; costs nothing.
     pub fn levels(&self) -> Levels {
-        let inner = &self.0.0;
-        Levels {
-            own: inner.local.level(),
-            others: inner.remote.levels(WebClock::now()),
-        }
+        self.0.0.levels.borrow().clone()
     }
 
-    /// Figures of everything, as `docs/statistics.md` describes them.
+    /// Figures of everything, as `docs/statistics.md` describes them: at most a second old, and a fifth of a
+    /// second while they are asked for several times a second; a little older in meetings of hundreds.
     pub fn stats(&self) -> CallStats {
         let inner = &self.0.0;
-        let now = WebClock::now();
-        CallStats {
-            session: inner.client.session(),
-            connection: inner.client.stats(),
-            local_tracks: inner.local.stats(now),
-            remote_tracks: inner.remote.stats(now),
-        }
+        inner.watch_figures();
+        serde_json::from_str(&inner.figures.borrow()).unwrap_or_default()
     }
 
     /// Leaves for good; [`CallEvent::Closed`] follows.
@@ -219,97 +249,127 @@ impl Call {
 }
 
 impl Inner {
-    /// Passes on what the client says until the call is over.
-    async fn run(self: Rc<Self>, mut events: EventStream) {
+    fn open_loudspeaker(self: &Rc<Self>, worklet_url: &str) {
+        let inner = Rc::downgrade(self);
+        let loudspeaker = Loudspeaker::open(worklet_url, move |event| {
+            if let Some(inner) = inner.upgrade() {
+                inner.hear_loudspeaker(event);
+            }
+        });
+        // There is one, because this is called once.
+        self.loudspeaker.set(loudspeaker).ok();
+    }
+
+    fn hear_loudspeaker(&self, event: LoudspeakerEvent) {
+        let notice = match event {
+            LoudspeakerEvent::Ready(port) => match self.port.post_with(&ToEngine::Loudspeaker, &[&port]) {
+                Ok(()) => return,
+                Err(error) => Notice::PlaybackFailed(js::describe(&error)),
+            },
+            LoudspeakerEvent::Blocked => Notice::PlaybackBlocked,
+            LoudspeakerEvent::Failed(reason) => Notice::PlaybackFailed(reason),
+            LoudspeakerEvent::Works => Notice::PlaybackWorks,
+        };
+        self.events.push(CallEvent::Notice(notice), || None);
+    }
+
+    fn listen(self: &Rc<Self>) {
+        let inner = self.clone();
+        let listening = self.port.listen(move |message| match message {
+            Ok((message, objects)) => inner.hear(message, &objects),
+            Err(reason) => inner.break_off(&reason),
+        });
         let page_ends = js::window().map(|window| {
-            let inner = Rc::downgrade(&self);
+            let inner = Rc::downgrade(self);
             Listener::new(&window, "pagehide", move |_| {
                 if let Some(inner) = inner.upgrade() {
                     inner.leave();
                 }
             })
         });
-        while let Some(event) = events.next().await {
-            self.hear(event);
-        }
-        drop(page_ends);
-        self.close();
+        self.ears.replace(Some((listening, page_ends)));
+        let inner = Rc::downgrade(self);
+        self.engine.on_fault(move |reason| {
+            if let Some(inner) = inner.upgrade() {
+                inner.break_off(&reason);
+            }
+        });
     }
 
-    fn hear(&self, event: Event) {
+    fn hear(&self, message: FromEngine, objects: &[JsValue]) {
+        if message.is_counted() {
+            self.port.post(&ToEngine::Taken);
+        }
+        match message {
+            FromEngine::Event(event) => self.take(*event),
+            FromEngine::Levels(levels) => {
+                self.levels.replace(levels);
+            }
+            FromEngine::Figures => {
+                let text = objects.first().and_then(JsValue::as_string);
+                self.figures.replace(text.unwrap_or_default());
+            }
+            FromEngine::CaptureEnded(source, opening, end) => self.local.capture_ended(source, opening, end),
+            FromEngine::Broken(reason) => self.break_off(&reason),
+        }
+    }
+
+    fn take(&self, event: CallEvent) {
         match event {
-            Event::Frame(frame) => self.remote.take(frame),
-            Event::Connection(status) => {
-                if status.state != ConnectionState::Connected {
-                    self.local.disconnected();
-                }
-                self.remote.push(CallEvent::Connection(status));
+            CallEvent::Closed(closing) => self.end(closing),
+            CallEvent::Roster(change) => {
+                self.roster.borrow_mut().apply(&change);
+                self.events
+                    .push(CallEvent::Roster(change), || self.roster.borrow().whole());
             }
-            Event::Joined {
-                session,
-                participants,
-                ..
-            } => {
-                self.remote.change(RosterChange::Replaced {
-                    session,
-                    participants,
-                });
-            }
-            Event::ParticipantJoined(participant) => {
-                self.remote.change(RosterChange::Joined(participant));
-            }
-            Event::ParticipantLeft(session) => self.remote.change(RosterChange::Left(session)),
-            Event::TrackChanged { session, track } => {
-                self.remote.change(RosterChange::TrackChanged { session, track });
-            }
-            Event::TrackRemoved(track) => self.remote.change(RosterChange::TrackRemoved(track)),
-            Event::TrackAccepted(track) => self.local.accepted(track),
-            Event::KeyframeWanted { track, spatial } => self.local.keyframe_wanted(track, spatial),
-            Event::LayersWanted {
-                track,
-                spatial_layers,
-            } => {
-                self.local.watched(track, spatial_layers);
-            }
-            Event::EncoderTargets(_) => {}
-            Event::Speakers(sessions) => self.remote.push(CallEvent::Speakers(sessions)),
-            Event::Reachability {
-                other_relays_reachable,
-            } => {
-                let notice = Notice::OtherRelaysReachable(other_relays_reachable);
-                self.remote.push(CallEvent::Notice(notice));
-            }
-            Event::Closed(closing) => {
-                tracing::info!(code = ?closing.code, "the call is over");
-                self.close();
-                self.remote.push(CallEvent::Closed(closing));
-            }
+            event => self.events.push(event, || None),
         }
     }
 
-    fn leave(&self) {
-        self.client.leave();
+    fn watch_figures(&self) {
+        let now = WebClock::now();
+        let told = self.watched.get();
+        if told.is_none_or(|told| now.since(told) >= WATCH_INTERVAL) {
+            self.watched.set(Some(now));
+            self.port.post(&ToEngine::WatchFigures);
+        }
+    }
+
+    fn leave(self: &Rc<Self>) {
+        if self.leaving.replace(true) {
+            return;
+        }
         self.local.close();
+        self.port.post(&ToEngine::Leave);
+        let inner = self.clone();
+        spawn_local(async move {
+            sleep(LEAVE_TIMEOUT).await;
+            inner.end(Closing::new(CloseCode::Left));
+        });
     }
 
-    fn close(&self) {
+    /// The engine cannot go on, and so the call cannot.
+    fn break_off(&self, reason: &str) {
+        tracing::error!(reason, "the engine has stopped");
+        self.end(if self.leaving.get() {
+            Closing::new(CloseCode::Left)
+        } else {
+            let message = format!("the part of this page that carries the call has stopped: {reason}");
+            Closing::with_message(CloseCode::InternalError, message)
+        });
+    }
+
+    /// The call is over, and so is its worker. Only the first time counts.
+    fn end(&self, closing: Closing) {
+        let Some(ears) = self.ears.take() else { return };
+        self.leaving.set(true);
         self.local.close();
-        self.remote.close();
-    }
-}
-
-async fn refresh(inner: Weak<Inner>) {
-    while let Some(inner) = inner.upgrade() {
-        inner.remote.refresh(WebClock::now());
-        drop(inner);
-        sleep(REFRESH_INTERVAL).await;
-    }
-}
-
-fn speaker_notice(event: SpeakerEvent) -> Notice {
-    match event {
-        SpeakerEvent::Blocked => Notice::PlaybackBlocked,
-        SpeakerEvent::Failed(reason) => Notice::PlaybackFailed(reason),
-        SpeakerEvent::Works => Notice::PlaybackWorks,
+        if let Some(loudspeaker) = self.loudspeaker.get() {
+            loudspeaker.close();
+        }
+        self.events.push(CallEvent::Closed(closing), || None);
+        self.port.close();
+        self.engine.end();
+        drop(ears);
     }
 }

@@ -1,123 +1,71 @@
-//! The own microphone, camera and screen: opening, switching, sending, and saying so.
+//! The own microphone, camera and screen, as far as only a page can handle them: opening, switching, showing
+//! oneself, and saying so. What they deliver is handed over to the engine.
 
 use std::cell::{Cell, RefCell};
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 
-use videocall_types::{Timestamp, TrackId, TrackKind};
-use wasm_bindgen::JsCast;
+use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{HtmlVideoElement, MediaStream, MediaStreamTrack, MediaStreamTrackState};
 
 use super::events::{CallEvent, LocalState, Notice};
-use super::remote::Remote;
-use crate::Client;
+use super::queue::EventQueue;
+use crate::bridge::messages::{CaptureEnd, Opening, ToEngine};
+use crate::bridge::port::Port;
 use crate::media::device_error::{DeviceError, Source};
 use crate::media::parameters::{CAMERA, SCREEN};
-use crate::media::web::audio_sender::{self, AudioSender};
+use crate::media::web::capture::{Capture, Feed};
 use crate::media::web::devices::{self, DeviceChoice};
 use crate::media::web::js;
-use crate::media::web::video_sender::{SenderEvent, VideoSender, VideoSource};
-use crate::stats::LocalTrackStats;
 
-const MICROPHONE: TrackId = TrackId(1);
-
-const CAMERA_SOURCE: VideoSource = VideoSource {
-    track: TrackId(2),
-    kind: TrackKind::Camera,
-    parameters: CAMERA,
-};
-
-const SCREEN_SOURCE: VideoSource = VideoSource {
-    track: TrackId(3),
-    kind: TrackKind::Screen,
-    parameters: SCREEN,
-};
-
-/// What the own person sends.
+/// The own person's devices.
 pub(super) struct Local {
-    me: Weak<Self>,
-    client: Client,
-    /// Passes events on.
-    remote: Rc<Remote>,
+    engine: Port<ToEngine>,
+    events: EventQueue,
     choice: RefCell<DeviceChoice>,
-    microphone: Slot<AudioSender>,
-    camera: Slot<VideoSender>,
-    screen: Slot<VideoSender>,
+    microphone: Slot,
+    camera: Slot,
+    screen: Slot,
     self_view: RefCell<Option<HtmlVideoElement>>,
     told: Cell<LocalState>,
     closed: Cell<bool>,
 }
 
-/// One source: what is wanted of it, and what is sent.
-struct Slot<S> {
+/// One source: what is wanted of it, and what is captured.
+#[derive(Default)]
+struct Slot {
     wanted: Cell<bool>,
     /// Counts openings: what an earlier one delivers late is closed again.
-    opening: Cell<u64>,
-    sender: RefCell<Option<S>>,
-    /// The relay takes frames.
-    accepted: Cell<bool>,
-    /// Of pictures: the layers at which somebody looks; none was said to be looked at or not so far.
-    layers: RefCell<Option<Vec<u8>>>,
+    opening: Cell<Opening>,
+    capture: RefCell<Option<Capture>>,
 }
 
-impl<S> Default for Slot<S> {
-    fn default() -> Self {
-        Self {
-            wanted: Cell::new(false),
-            opening: Cell::new(0),
-            sender: RefCell::new(None),
-            accepted: Cell::new(false),
-            layers: RefCell::default(),
-        }
-    }
-}
-
-impl<S> Slot<S> {
+impl Slot {
     /// A number for an opening that starts now; it makes all earlier ones void.
-    fn begin(&self) -> u64 {
-        self.opening.set(self.opening.get() + 1);
+    fn begin(&self) -> Opening {
+        self.opening.set(Opening(self.opening.get().0 + 1));
         self.opening.get()
     }
 
-    fn begin_if(&self, wanted: bool) -> Option<u64> {
+    fn begin_if(&self, wanted: bool) -> Option<Opening> {
         wanted.then(|| self.begin())
     }
 
-    fn is_current(&self, opening: u64) -> bool {
+    fn is_current(&self, opening: Opening) -> bool {
         self.opening.get() == opening
     }
 
     fn is_open(&self) -> bool {
-        self.sender.borrow().is_some()
-    }
-}
-
-impl Slot<VideoSender> {
-    /// Uses this sender from now on, for whoever looks.
-    fn begin_to_send(&self, sender: VideoSender) {
-        if let Some(layers) = self.layers.borrow().as_ref() {
-            sender.set_wanted(layers);
-        }
-        sender.set_flowing(self.accepted.get());
-        self.sender.replace(Some(sender));
-    }
-
-    /// These layers are looked at.
-    fn set_layers(&self, layers: Vec<u8>) {
-        if let Some(sender) = self.sender.borrow().as_ref() {
-            sender.set_wanted(&layers);
-        }
-        self.layers.replace(Some(layers));
+        self.capture.borrow().is_some()
     }
 }
 
 impl Local {
-    /// Announces the tracks, so that they are part of the greeting, and opens what is wanted.
-    pub(super) fn start(client: Client, remote: Rc<Remote>, start: Start) -> Rc<Self> {
-        let local = Rc::new_cyclic(|me| Self {
-            me: me.clone(),
-            client,
-            remote,
+    /// Opens what is wanted.
+    pub(super) fn start(engine: Port<ToEngine>, events: EventQueue, start: Start) -> Rc<Self> {
+        let local = Rc::new(Self {
+            engine,
+            events,
             choice: RefCell::new(start.choice),
             microphone: Slot::default(),
             camera: Slot::default(),
@@ -128,15 +76,6 @@ impl Local {
         });
         local.microphone.wanted.set(start.microphone_on);
         local.camera.wanted.set(start.camera_on);
-        // A client that has just started takes commands.
-        local
-            .client
-            .publish(audio_sender::describe(MICROPHONE, !start.microphone_on))
-            .ok();
-        local
-            .client
-            .publish(CAMERA_SOURCE.expected(!start.camera_on))
-            .ok();
         let preview = Preview::of(start.preview);
         if start.microphone_on
             && let Some(track) = preview.microphone.clone()
@@ -173,7 +112,7 @@ impl Local {
         });
     }
 
-    fn use_stream(&self, stream: &MediaStream, openings: (Option<u64>, Option<u64>)) {
+    fn use_stream(&self, stream: &MediaStream, openings: (Option<Opening>, Option<Opening>)) {
         let found = Preview::of(Some(stream.clone()));
         if let (Some(track), Some(opening)) = (found.camera, openings.0) {
             self.use_camera(track, opening);
@@ -183,7 +122,7 @@ impl Local {
         }
     }
 
-    async fn open_camera(&self, opening: Option<u64>) {
+    async fn open_camera(&self, opening: Option<Opening>) {
         let Some(opening) = opening else { return };
         let choice = self.choice.borrow().clone();
         let opened = devices::open(true, false, &choice).await;
@@ -194,7 +133,7 @@ impl Local {
         }
     }
 
-    async fn open_microphone(&self, opening: Option<u64>) {
+    async fn open_microphone(&self, opening: Option<Opening>) {
         let Some(opening) = opening else { return };
         let choice = self.choice.borrow().clone();
         let opened = devices::open(false, true, &choice).await;
@@ -205,142 +144,106 @@ impl Local {
         }
     }
 
-    fn use_microphone(&self, track: MediaStreamTrack, opening: u64) {
+    fn use_microphone(&self, track: MediaStreamTrack, opening: Opening) {
         if !self.microphone.is_current(opening) || self.closed.get() {
             track.stop();
             return;
         }
-        let events = self.sender_events(Source::Microphone, opening);
-        match AudioSender::start(MICROPHONE, track, self.client.clone(), events) {
-            Ok(sender) => {
-                sender.set_flowing(self.microphone.accepted.get());
-                sender.set_muted(!self.microphone.wanted.get());
-                self.microphone.sender.replace(Some(sender));
-                self.client
-                    .set_muted(MICROPHONE, !self.microphone.wanted.get())
-                    .ok();
-                self.tell();
-            }
-            Err(reason) => self.fail(Source::Microphone, opening, DeviceError::Other(reason)),
+        match self.capture(Source::Microphone, opening, Capture::sound(track)) {
+            Ok(()) => self.tell(),
+            Err(error) => self.fail(Source::Microphone, opening, error),
         }
     }
 
-    fn use_camera(&self, track: MediaStreamTrack, opening: u64) {
+    fn use_camera(&self, track: MediaStreamTrack, opening: Opening) {
         if !self.camera.is_current(opening) || !self.camera.wanted.get() || self.closed.get() {
             track.stop();
             return;
         }
         js::set(&track, "contentHint", &CAMERA.content_hint.into());
-        let events = self.sender_events(Source::Camera, opening);
-        match VideoSender::start(CAMERA_SOURCE, track, self.client.clone(), events) {
-            Ok(sender) => {
-                self.camera.begin_to_send(sender);
-                self.client.set_muted(CAMERA_SOURCE.track, false).ok();
+        match self.capture(Source::Camera, opening, Capture::pictures(track)) {
+            Ok(()) => {
                 self.show_self();
                 self.tell();
             }
-            Err(reason) => self.fail(Source::Camera, opening, DeviceError::Other(reason)),
+            Err(error) => self.fail(Source::Camera, opening, error),
         }
     }
 
-    fn use_screen(&self, track: MediaStreamTrack, opening: u64) -> Result<(), DeviceError> {
+    fn use_screen(&self, track: MediaStreamTrack, opening: Opening) -> Result<(), DeviceError> {
         if !self.screen.is_current(opening) || self.closed.get() {
             track.stop();
             return Ok(());
         }
         js::set(&track, "contentHint", &SCREEN.content_hint.into());
-        let events = self.sender_events(Source::Screen, opening);
-        let sender = VideoSender::start(SCREEN_SOURCE, track, self.client.clone(), events)
-            .map_err(DeviceError::Other)?;
-        self.screen.accepted.set(false);
-        self.screen.layers.take();
-        self.screen.begin_to_send(sender);
-        self.client.publish(SCREEN_SOURCE.expected(false)).ok();
+        self.capture(Source::Screen, opening, Capture::pictures(track))?;
         self.tell();
         Ok(())
     }
 
-    /// What to do with the events of a sender, unless another one has taken its place.
-    fn sender_events(&self, source: Source, opening: u64) -> impl Fn(SenderEvent) + 'static {
-        let me = self.me.clone();
-        move |event| {
-            if let Some(local) = me.upgrade() {
-                local.hear(source, opening, event);
-            }
+    /// Hands over to the engine what is captured from now on.
+    fn capture(
+        &self,
+        source: Source,
+        opening: Opening,
+        started: Result<(Capture, Feed), JsValue>,
+    ) -> Result<(), DeviceError> {
+        let handed_over = started.and_then(|(capture, feed)| {
+            let message = ToEngine::Capture(source, opening, feed.kind);
+            self.engine.post_with(&message, &[&feed.object]).map(|()| capture)
+        });
+        let capture = handed_over.map_err(|error| DeviceError::Other(js::describe(&error)))?;
+        self.slot(source).capture.replace(Some(capture));
+        Ok(())
+    }
+
+    const fn slot(&self, source: Source) -> &Slot {
+        match source {
+            Source::Microphone => &self.microphone,
+            Source::Camera => &self.camera,
+            Source::Screen => &self.screen,
         }
     }
 
-    fn hear(&self, source: Source, opening: u64, event: SenderEvent) {
-        match event {
-            _ if !self.is_current(source, opening) => {}
-            SenderEvent::Described(info) => {
-                // Fails when the client has ended.
-                self.client.publish(info).ok();
-            }
-            SenderEvent::Ended if source == Source::Screen => self.stop_screen(),
-            SenderEvent::Ended => self.fail(source, opening, DeviceError::NoDevice),
-            SenderEvent::Failed(reason) => {
+    /// The engine says that a capture is over.
+    pub(super) fn capture_ended(&self, source: Source, opening: Opening, end: CaptureEnd) {
+        match end {
+            _ if !self.slot(source).is_current(opening) => {}
+            CaptureEnd::Ended if source == Source::Screen => self.stop_screen(),
+            CaptureEnd::Ended => self.fail(source, opening, DeviceError::NoDevice),
+            CaptureEnd::Failed(reason) => {
                 self.switch_off(source);
-                let notice = Notice::EncodingFailed {
+                self.notify(Notice::EncodingFailed {
                     device: source,
                     reason,
-                };
-                self.remote.push(CallEvent::Notice(notice));
+                });
             }
         }
     }
 
-    fn is_current(&self, source: Source, opening: u64) -> bool {
-        match source {
-            Source::Microphone => self.microphone.is_current(opening),
-            Source::Camera => self.camera.is_current(opening),
-            Source::Screen => self.screen.is_current(opening),
-        }
-    }
-
-    fn fail(&self, device: Source, opening: u64, error: DeviceError) {
-        if self.is_current(device, opening) && !self.closed.get() {
+    fn fail(&self, device: Source, opening: Opening, error: DeviceError) {
+        if self.slot(device).is_current(opening) && !self.closed.get() {
             self.switch_off(device);
-            self.remote
-                .push(CallEvent::Notice(Notice::Device { device, error }));
+            self.notify(Notice::Device { device, error });
         }
     }
 
     fn switch_off(&self, source: Source) {
-        match source {
-            Source::Microphone => {
-                self.microphone.begin();
-                self.microphone.wanted.set(false);
-                self.microphone.sender.take();
-                self.client.set_muted(MICROPHONE, true).ok();
-            }
-            Source::Camera => {
-                self.camera.begin();
-                self.camera.wanted.set(false);
-                self.camera.sender.take();
-                self.client.set_muted(CAMERA_SOURCE.track, true).ok();
-                self.show_self();
-            }
-            Source::Screen => {
-                self.screen.begin();
-                if self.screen.sender.take().is_some() {
-                    self.client.unpublish(SCREEN_SOURCE.track).ok();
-                }
-            }
+        let slot = self.slot(source);
+        slot.begin();
+        slot.wanted.set(false);
+        slot.capture.take();
+        self.engine.post(&ToEngine::Release(source));
+        if source == Source::Camera {
+            self.show_self();
         }
         self.tell();
     }
 
     pub(super) fn set_microphone(self: &Rc<Self>, on: bool) {
         self.microphone.wanted.set(on);
-        let sender = self.microphone.sender.borrow();
-        if let Some(sender) = sender.as_ref() {
-            sender.set_muted(!on);
-            self.client.set_muted(MICROPHONE, !on).ok();
-        }
-        let open = sender.is_some();
-        drop(sender);
-        if on && !open {
+        self.engine.post(&ToEngine::SetMuted(!on));
+        if on && !self.microphone.is_open() {
             self.open_missing();
         }
         self.tell();
@@ -359,14 +262,14 @@ impl Local {
         self.choice.borrow_mut().camera = Some(device_id);
         if self.camera.wanted.get() {
             // Some cameras can be opened once only, even by the same page.
-            self.camera.sender.take();
+            self.camera.capture.take();
             self.open_missing();
         }
     }
 
     pub(super) fn select_microphone(self: &Rc<Self>, device_id: String) {
         self.choice.borrow_mut().microphone = Some(device_id);
-        if self.microphone.sender.take().is_some() || self.microphone.wanted.get() {
+        if self.microphone.capture.take().is_some() || self.microphone.wanted.get() {
             self.open_missing();
         }
         self.tell();
@@ -383,57 +286,6 @@ impl Local {
         self.switch_off(Source::Screen);
     }
 
-    /// The relay takes frames of this track from now on.
-    pub(super) fn accepted(&self, track: TrackId) {
-        self.set_accepted(|id| id == track, true);
-    }
-
-    /// The relay takes nothing until it has accepted the tracks again.
-    pub(super) fn disconnected(&self) {
-        self.set_accepted(|_| true, false);
-    }
-
-    fn set_accepted(&self, which: impl Fn(TrackId) -> bool, accepted: bool) {
-        if which(MICROPHONE) {
-            self.microphone.accepted.set(accepted);
-            if let Some(sender) = self.microphone.sender.borrow().as_ref() {
-                sender.set_flowing(accepted);
-            }
-        }
-        for (source, slot) in self.pictures() {
-            if which(source.track) {
-                slot.accepted.set(accepted);
-                if let Some(sender) = slot.sender.borrow().as_ref() {
-                    sender.set_flowing(accepted);
-                }
-            }
-        }
-    }
-
-    /// The layers of this track at which anybody looks. Listening cannot be told from not listening, so a
-    /// voice always flows.
-    pub(super) fn watched(&self, track: TrackId, layers: Vec<u8>) {
-        if let Some((_, slot)) = self
-            .pictures()
-            .into_iter()
-            .find(|(source, _)| source.track == track)
-        {
-            slot.set_layers(layers);
-        }
-    }
-
-    pub(super) fn keyframe_wanted(&self, track: TrackId, spatial: u8) {
-        for (source, slot) in self.pictures() {
-            if let (true, Some(sender)) = (source.track == track, slot.sender.borrow().as_ref()) {
-                sender.request_keyframe(spatial);
-            }
-        }
-    }
-
-    fn pictures(&self) -> [(VideoSource, &Slot<VideoSender>); 2] {
-        [(CAMERA_SOURCE, &self.camera), (SCREEN_SOURCE, &self.screen)]
-    }
-
     /// Shows the own camera in this element.
     pub(super) fn attach_self(&self, video: HtmlVideoElement) {
         // The own voice would come back.
@@ -445,9 +297,9 @@ impl Local {
     fn show_self(&self) {
         let view = self.self_view.borrow();
         let Some(video) = view.as_ref() else { return };
-        let stream = self.camera.sender.borrow().as_ref().and_then(|sender| {
+        let stream = self.camera.capture.borrow().as_ref().and_then(|capture| {
             let stream = MediaStream::new().ok()?;
-            stream.add_track(sender.track());
+            stream.add_track(capture.track());
             Some(stream)
         });
         video.set_src_object(stream.as_ref());
@@ -466,40 +318,20 @@ impl Local {
             screen: self.screen.is_open(),
         };
         if self.told.replace(state) != state {
-            self.remote.push(CallEvent::Local(state));
+            self.events.push(CallEvent::Local(state), || None);
         }
     }
 
-    /// How loud the own voice is; 0 while it is muted.
-    pub(super) fn level(&self) -> f64 {
-        let sender = self.microphone.sender.borrow();
-        sender.as_ref().map_or(0.0, AudioSender::level)
-    }
-
-    pub(super) fn stats(&self, now: Timestamp) -> Vec<LocalTrackStats> {
-        let microphone = self.microphone.sender.borrow();
-        let camera = self.camera.sender.borrow();
-        let screen = self.screen.sender.borrow();
-        let videos = [(camera.as_ref(), &self.camera), (screen.as_ref(), &self.screen)];
-        let videos = videos.into_iter().filter_map(|(sender, slot)| {
-            Some(LocalTrackStats {
-                layers_wanted: slot.layers.borrow().clone(),
-                ..sender?.stats(now)
-            })
-        });
-        microphone
-            .iter()
-            .map(|sender| sender.stats(now))
-            .chain(videos)
-            .collect()
+    fn notify(&self, notice: Notice) {
+        self.events.push(CallEvent::Notice(notice), || None);
     }
 
     /// Closes all devices; the call is over.
     pub(super) fn close(&self) {
         self.closed.set(true);
-        self.microphone.sender.take();
-        self.camera.sender.take();
-        self.screen.sender.take();
+        for slot in [&self.microphone, &self.camera, &self.screen] {
+            slot.capture.take();
+        }
         self.show_self();
         self.tell();
     }

@@ -1,9 +1,12 @@
 //! A whole call for a user interface: connection, devices, codecs, playout and pictures behind one
 //! handle and one stream of events.
 //!
-//! It leaves all that is seen to the user interface, and the rules of connections to
-//! [`crate::ClientCore`]. What needs no browser is compiled, and tested, everywhere.
+//! This is the page's half: devices, canvases and the loudspeaker, for which a document is needed. All that must
+//! not wait for a busy page is the engine's ([`crate::engine`]), in a worker that this starts. It leaves all that
+//! is seen to the user interface. What needs no browser is compiled, and tested, everywhere.
 
+#[cfg(target_arch = "wasm32")]
+mod canvases;
 mod events;
 #[cfg(target_arch = "wasm32")]
 mod handle;
@@ -11,13 +14,19 @@ mod handle;
 mod local;
 #[cfg(any(target_arch = "wasm32", test))]
 mod queue;
-#[cfg(target_arch = "wasm32")]
-mod remote;
 #[cfg(any(target_arch = "wasm32", test))]
 mod roster;
-
-pub use events::{CallEvent, LocalState, Notice, PictureState, Priority, RosterChange};
 #[cfg(target_arch = "wasm32")]
-pub use handle::{Call, CallOptions, Levels};
+mod worker;
+
+pub use events::{CallEvent, Levels, LocalState, Notice, PictureState, Priority, RosterChange};
+#[cfg(target_arch = "wasm32")]
+pub use handle::{Call, CallOptions, ENGINE_URL};
 #[cfg(any(target_arch = "wasm32", test))]
 pub use queue::CallEvents;
+#[cfg(target_arch = "wasm32")]
+pub(crate) use queue::EventQueue;
+#[cfg(target_arch = "wasm32")]
+pub(crate) use roster::Roster;
+#[cfg(target_arch = "wasm32")]
+pub use worker::Engine;

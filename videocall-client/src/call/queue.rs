@@ -1,4 +1,5 @@
-//! The bounded queue between a call and its user interface.
+//! The bounded queue between a call and its user interface. There is one on each side of the way from the
+//! engine to the page.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -22,7 +23,7 @@ const MAX_NOTICES: usize = 16;
 /// connection, one local state, one list of speakers, one per track), changes of the roster become the whole roster when they
 /// are too many, and of notices the newest are kept.
 #[derive(Clone, Default)]
-pub(super) struct EventQueue(Rc<RefCell<Queue>>);
+pub(crate) struct EventQueue(Rc<RefCell<Queue>>);
 
 #[derive(Default)]
 struct Queue {
@@ -33,7 +34,7 @@ struct Queue {
 
 impl EventQueue {
     /// Adds an event. `roster` gives the whole roster when the changes are too many.
-    pub(super) fn push(&self, event: CallEvent, roster: impl FnOnce() -> Option<RosterChange>) {
+    pub(crate) fn push(&self, event: CallEvent, roster: impl FnOnce() -> Option<RosterChange>) {
         let mut queue = self.0.borrow_mut();
         if queue.ended {
             return;
@@ -49,8 +50,13 @@ impl EventQueue {
         }
     }
 
+    /// The next event, if one waits.
+    pub(crate) fn pop(&self) -> Option<CallEvent> {
+        self.0.borrow_mut().events.pop_front()
+    }
+
     /// The user interface's end. There is one.
-    pub(super) fn stream(&self) -> CallEvents {
+    pub(crate) fn stream(&self) -> CallEvents {
         CallEvents(self.0.clone())
     }
 }
@@ -124,8 +130,7 @@ mod tests {
     }
 
     fn waiting(queue: &EventQueue) -> Vec<CallEvent> {
-        let mut events = queue.stream();
-        std::iter::from_fn(|| events.next().now_or_never().flatten()).collect()
+        std::iter::from_fn(|| queue.pop()).collect()
     }
 
     fn push(queue: &EventQueue, event: CallEvent) {

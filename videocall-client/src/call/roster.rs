@@ -8,14 +8,14 @@ use super::events::RosterChange;
 
 /// The roster as the relay last told it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Roster {
+pub(crate) struct Roster {
     own_session: Option<SessionId>,
     participants: BTreeMap<SessionId, Participant>,
 }
 
 impl Roster {
     /// Takes a change.
-    pub(super) fn apply(&mut self, change: &RosterChange) {
+    pub(crate) fn apply(&mut self, change: &RosterChange) {
         match change {
             RosterChange::Replaced {
                 session,
@@ -48,7 +48,7 @@ impl Roster {
     }
 
     /// The whole roster as one change; `None` before the meeting was joined.
-    pub(super) fn whole(&self) -> Option<RosterChange> {
+    pub(crate) fn whole(&self) -> Option<RosterChange> {
         Some(RosterChange::Replaced {
             session: self.own_session?,
             participants: self.participants.values().cloned().collect(),
@@ -56,7 +56,7 @@ impl Roster {
     }
 
     /// Every track of everybody.
-    pub(super) fn tracks(&self) -> impl Iterator<Item = (TrackRef, &Participant, &TrackInfo)> {
+    pub(crate) fn tracks(&self) -> impl Iterator<Item = (TrackRef, &Participant, &TrackInfo)> {
         self.participants.values().flat_map(|participant| {
             participant.tracks.iter().map(move |info| {
                 let track = TrackRef {
@@ -69,7 +69,7 @@ impl Roster {
     }
 
     /// The description of a track.
-    pub(super) fn track(&self, track: TrackRef) -> Option<&TrackInfo> {
+    pub(crate) fn track(&self, track: TrackRef) -> Option<&TrackInfo> {
         self.participants
             .get(&track.session)?
             .tracks

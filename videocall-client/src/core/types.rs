@@ -147,7 +147,7 @@ pub enum Command {
 }
 
 /// How a picture is shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct View {
     /// Device pixels; 0 asks for the largest picture there is.
     pub width: u32,
@@ -299,7 +299,7 @@ impl ConnectionState {
 }
 
 /// What a person should know about the connection.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConnectionStatus {
     /// Where it stands.
     pub state: ConnectionState,

@@ -1,7 +1,9 @@
 //! Why a camera, microphone or screen cannot be had, as a page can explain it.
 
+use serde::{Deserialize, Serialize};
+
 /// Which source of the own person something is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Source {
     /// The own voice.
     Microphone,
@@ -12,7 +14,7 @@ pub enum Source {
 }
 
 /// Why a device cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum DeviceError {
     /// The person, the browser's settings or the operating system said no.
     #[error("the browser does not let this page use it; allow it beside the address and try again")]

@@ -8,6 +8,8 @@ pub mod clock;
 pub mod color;
 pub mod conceal;
 pub mod device_error;
+#[cfg(any(target_arch = "wasm32", test))]
+pub(crate) mod feed;
 pub mod freeze;
 pub mod level;
 pub mod parameters;

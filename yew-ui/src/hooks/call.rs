@@ -8,11 +8,11 @@ use gloo::events::EventListener;
 use gloo::timers::callback::{Interval, Timeout};
 use gloo::utils::window;
 use videocall_client::call::{
-    LocalState, Notice as ClientNotice, PictureState as ClientPicture, RosterChange,
+    ENGINE_URL, LocalState, Notice as ClientNotice, PictureState as ClientPicture, RosterChange,
 };
 use videocall_client::devices::{DeviceChoice, DeviceError, Source};
 use videocall_client::{
-    Call, CallEvent, CallEvents, CallOptions, ClientConfig, ConnectionState, ConnectionStatus,
+    Call, CallEvent, CallEvents, CallOptions, ClientConfig, ConnectionState, ConnectionStatus, Engine,
     TransportPreference,
 };
 use videocall_types::CloseCode;
@@ -44,6 +44,8 @@ pub(crate) struct CallStart {
     pub(crate) choice: DeviceChoice,
     /// What the preview opened.
     pub(crate) preview: Option<MediaStream>,
+    /// The worker that was started meanwhile.
+    pub(crate) engine: Option<Engine>,
 }
 
 /// A running call and what the page shows of it.
@@ -61,6 +63,12 @@ impl Reducible for CallState {
     fn reduce(self: Rc<Self>, action: Action) -> Rc<Self> {
         self.after(action).into()
     }
+}
+
+/// Starts the worker that the next call will run in, so that nobody waits for it after Join.
+#[hook]
+pub(crate) fn use_engine() -> Engine {
+    (*use_memo((), |()| Engine::start(ENGINE_URL))).clone()
 }
 
 /// Starts a call and follows it until the component goes.
@@ -122,6 +130,7 @@ fn options(address: &MeetingAddress, start: &CallStart) -> CallOptions {
         camera_on: start.camera,
         microphone_on: start.microphone,
         preview: start.preview.clone(),
+        engine: start.engine.clone(),
         ..CallOptions::new(client)
     }
 }

@@ -35,5 +35,6 @@ const fn lacking(missing: Missing) -> Lacking {
         Missing::VideoEncoder | Missing::VideoDecoder => Lacking::Video,
         Missing::AudioEncoder | Missing::AudioDecoder => Lacking::Audio,
         Missing::AudioWorklet => Lacking::Playback,
+        Missing::DrawingWorker => Lacking::Drawing,
     }
 }

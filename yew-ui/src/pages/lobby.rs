@@ -7,8 +7,8 @@ use yew::prelude::*;
 use super::meeting::{remember_processing, remembered_choice, use_reports};
 use crate::components::{Brand, DeviceKind, DeviceSelect, NoticeBar, PreviewControls, Settings};
 use crate::hooks::{
-    CallStart, Preview, Stored, Wish, fault, store, use_devices, use_navigator, use_preview, use_shortcuts,
-    use_text,
+    CallStart, Preview, Stored, Wish, fault, store, use_devices, use_engine, use_navigator, use_preview,
+    use_shortcuts, use_text,
 };
 use crate::state::notice::preview_faults;
 use crate::state::route::{MeetingAddress, invitation_path};
@@ -35,6 +35,7 @@ pub(super) fn LobbyPage(props: &LobbyPageProps) -> Html {
         attempt: *attempt,
     };
     let (preview, take) = use_preview(wish);
+    let engine = use_engine();
     let toggle = {
         let (camera, microphone, preview) = (camera.clone(), microphone.clone(), preview.clone());
         Callback::from(move |shortcut| match shortcut {
@@ -66,6 +67,7 @@ pub(super) fn LobbyPage(props: &LobbyPageProps) -> Html {
             microphone,
             choice: choice.clone(),
             preview: take.emit(()),
+            engine: Some(engine.clone()),
         })
     };
     let has_camera = *camera && preview.camera_error.is_none();

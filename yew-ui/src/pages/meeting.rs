@@ -67,6 +67,7 @@ impl CallStart {
             microphone: true,
             choice: remembered_choice(),
             preview: None,
+            engine: None,
         }
     }
 }

@@ -17,6 +17,8 @@ pub enum Lacking {
     Audio,
     /// Playing of decoded sound.
     Playback,
+    /// Drawing away from the page's thread.
+    Drawing,
 }
 
 /// Each once, in the order given.

@@ -313,6 +313,7 @@ fn lacking(what: Lacking) -> &'static str {
         Lacking::Video => "Encoding and decoding of video (WebCodecs).",
         Lacking::Audio => "Encoding and decoding of sound (WebCodecs).",
         Lacking::Playback => "Playing of processed sound (AudioWorklet).",
+        Lacking::Drawing => "Drawing in the background (OffscreenCanvas).",
     }
 }
 

@@ -13,8 +13,8 @@ use web_sys::{
     AudioSampleFormat, CodecState, EncodedAudioChunk,
 };
 
+use super::guard::Guard;
 use super::js;
-use super::track_reader::Guard;
 use crate::media::parameters::{AUDIO_CODEC, AUDIO_FRAME_US, VOICE_BITRATE_BPS};
 
 /// Sound as it comes out.

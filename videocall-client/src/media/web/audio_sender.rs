@@ -7,12 +7,10 @@ use std::rc::Rc;
 
 use videocall_types::{DecoderConfig, Timestamp, TrackId, TrackInfo, TrackKind};
 use wasm_bindgen_futures::spawn_local;
-use web_sys::{AudioData, MediaStreamTrack};
 
 use super::audio_encoder::{EncodedSound, SoundEncoder};
+use super::capture::{Sound, SoundSource};
 use super::js;
-use super::samples::mono;
-use super::track_reader::TrackReader;
 use super::video_sender::SenderEvent;
 use crate::Client;
 use crate::core::EncodedFrame;
@@ -22,9 +20,6 @@ use crate::media::parameters::{AUDIO_CODEC, AUDIO_SAMPLE_RATE};
 use crate::media::rate::RateMeter;
 use crate::stats::LocalTrackStats;
 use crate::transport::web::WebClock;
-
-/// Pieces of 10 ms that the browser keeps while the page is busy.
-const CAPTURE_BUFFER: u16 = 25;
 
 /// Pieces that may wait in the encoder; beyond, new ones are dropped, because the encoder has stopped.
 const MAX_ENCODER_QUEUE: u32 = 25;
@@ -38,13 +33,13 @@ const MAX_GAP_US: i64 = 60_000;
 /// Encoders that may fail one after the other before the source is given up.
 const MAX_ENCODER_FAILURES: u32 = 5;
 
-/// A microphone being sent. Dropping it ends the capture.
+/// A microphone being sent, until it is dropped.
 pub(crate) struct AudioSender(Rc<Sending>);
 
 struct Sending {
     track: TrackId,
     client: Client,
-    reader: TrackReader,
+    source: SoundSource,
     stopped: Cell<bool>,
     muted: Cell<bool>,
     /// The relay takes frames of the track.
@@ -72,15 +67,14 @@ impl AudioSender {
     /// Starts to read and, once [`AudioSender::set_flowing`] says so, to send.
     pub(crate) fn start(
         track: TrackId,
-        captured: MediaStreamTrack,
+        source: SoundSource,
         client: Client,
         events: impl Fn(SenderEvent) + 'static,
-    ) -> Result<Self, String> {
-        let reader = TrackReader::new(captured, CAPTURE_BUFFER).map_err(|error| js::describe(&error))?;
+    ) -> Self {
         let sending = Rc::new(Sending {
             track,
             client,
-            reader,
+            source,
             stopped: Cell::new(false),
             muted: Cell::new(true),
             flowing: Cell::new(false),
@@ -97,7 +91,7 @@ impl AudioSender {
                 events(end);
             }
         });
-        Ok(Self(sending))
+        Self(sending)
     }
 
     /// Whether the relay takes frames of the track.
@@ -142,7 +136,7 @@ impl AudioSender {
 impl Drop for AudioSender {
     fn drop(&mut self) {
         self.0.stopped.set(true);
-        self.0.reader.stop();
+        self.0.source.stop();
     }
 }
 
@@ -158,38 +152,38 @@ impl Sending {
     /// Runs until the capture ends or cannot be encoded.
     async fn run(self: &Rc<Self>) -> SenderEvent {
         let mut slot = EncoderSlot::default();
-        while let Some(data) = self.reader.next::<AudioData>().await {
-            if self.stopped.get() {
-                break;
-            }
-            if let Err(reason) = self.take(&data, &mut slot).await {
+        loop {
+            let sound = match self.source.next().await {
+                Ok(Some(sound)) if !self.stopped.get() => sound,
+                Ok(_) => return SenderEvent::Ended,
+                Err(error) => return SenderEvent::Failed(js::describe(&error)),
+            };
+            if let Err(reason) = self.take(&sound, &mut slot).await {
                 return SenderEvent::Failed(reason);
             }
         }
-        SenderEvent::Ended
     }
 
-    async fn take(self: &Rc<Self>, data: &AudioData, slot: &mut EncoderSlot) -> Result<(), String> {
-        let stamp_us = data.timestamp() as i64;
+    async fn take(self: &Rc<Self>, sound: &Sound, slot: &mut EncoderSlot) -> Result<(), String> {
+        let stamp_us = sound.stamp_us;
         self.clock.borrow_mut().captured_at(stamp_us, WebClock::now());
-        let samples = mono(data).map_err(|error| js::describe(&error))?;
         let mut level = LevelMeter::default();
-        level.add(&samples);
+        level.add(&sound.samples);
         self.level.set(level.root_mean_square());
         if self.muted.get() || !self.flowing.get() {
             // A new one starts with the next word, at the right time.
             slot.encoder = None;
             return Ok(());
         }
-        self.prepare(slot, data.sample_rate() as u32, stamp_us).await?;
-        slot.expected_us = stamp_us + data.duration() as i64;
+        self.prepare(slot, sound.sample_rate, stamp_us).await?;
+        slot.expected_us = stamp_us + sound.duration_us;
         let Some(encoder) = &slot.encoder else {
             return Ok(());
         };
         if encoder.queue_size() < MAX_ENCODER_QUEUE {
             self.note_level(stamp_us, level);
             // A failure shows in `has_failed` with the next piece.
-            encoder.encode(&samples, stamp_us).ok();
+            encoder.encode(&sound.samples, stamp_us).ok();
         }
         Ok(())
     }

@@ -3,15 +3,18 @@
 
 mod audio_encoder;
 pub(crate) mod audio_sender;
+mod canvas;
+pub(crate) mod capture;
 pub mod devices;
+mod guard;
 pub(crate) mod js;
+pub(crate) mod loudspeaker;
 pub(crate) mod painter;
 pub(crate) mod remote_audio;
 pub(crate) mod remote_video;
 mod samples;
 mod sound_decoder;
 pub(crate) mod speaker;
-mod track_reader;
 mod video_decoder;
 mod video_encoder;
 pub(crate) mod video_sender;

@@ -1,18 +1,16 @@
-//! Draws decoded pictures on canvases, all of them in one animation frame: the newest of each, and only as
-//! often as the display shows one.
+//! Draws decoded pictures on the canvases that a page has handed over, all of them in one animation frame: the
+//! newest of each, and only as often as the display shows one.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
-use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, VideoFrame};
+use web_sys::{DedicatedWorkerGlobalScope, OffscreenCanvas, VideoFrame};
 
+use super::canvas::{Drawing, Target};
+use super::guard::Guard;
 use super::js;
-use super::track_reader::Guard;
-
-/// Larger pictures are drawn smaller: beyond this, browsers refuse canvases or run out of memory.
-const MAX_SIDE: u32 = 4096;
 
 /// Where one track is drawn.
 #[derive(Default)]
@@ -21,75 +19,27 @@ pub(super) struct Picture {
     /// The newest picture that was not drawn; while the page is hidden none is, and each replaces the one
     /// before.
     pending: RefCell<Option<Guard<VideoFrame>>>,
-    drawn: Cell<u64>,
-}
-
-struct Target {
-    canvas: HtmlCanvasElement,
-    context: CanvasRenderingContext2d,
 }
 
 impl Picture {
-    /// Draws here from now on; nowhere when `canvas` is none or cannot be drawn on.
-    pub(super) fn set_canvas(&self, canvas: Option<HtmlCanvasElement>) {
-        let target = canvas.and_then(|canvas| {
-            let context = canvas.get_context("2d").ok().flatten()?;
-            let context = context.dyn_into().ok()?;
-            Some(Target { canvas, context })
-        });
-        self.target.replace(target);
-        self.pending.take();
-    }
-
     /// Whether somebody looks at it.
     pub(super) fn has_canvas(&self) -> bool {
         self.target.borrow().is_some()
     }
 
     /// Whether it is drawn on this very canvas.
-    pub(super) fn is_on(&self, canvas: &HtmlCanvasElement) -> bool {
+    pub(super) fn is_on(&self, canvas: &OffscreenCanvas) -> bool {
         self.target
             .borrow()
             .as_ref()
-            .is_some_and(|target| target.canvas == *canvas)
+            .is_some_and(|target| target.is(canvas))
     }
 
     fn draw(&self) {
-        let Some(frame) = self.pending.take() else { return };
-        if let Some(target) = self.target.borrow().as_ref() {
-            // Fails when the picture was lost with the graphics process; the next one is on its way.
-            target.draw(&frame).ok();
-            self.drawn.set(self.drawn.get() + 1);
+        if let (Some(target), Some(frame)) = (self.target.borrow().as_ref(), self.pending.take()) {
+            target.draw(frame);
         }
     }
-}
-
-impl Target {
-    fn draw(&self, frame: &VideoFrame) -> Result<(), JsValue> {
-        let (width, height) = bounded(frame.display_width(), frame.display_height());
-        if self.canvas.width() != width {
-            self.canvas.set_width(width);
-        }
-        if self.canvas.height() != height {
-            self.canvas.set_height(height);
-        }
-        self.context.draw_image_with_video_frame_and_dw_and_dh(
-            frame,
-            0.0,
-            0.0,
-            f64::from(width),
-            f64::from(height),
-        )
-    }
-}
-
-fn bounded(width: u32, height: u32) -> (u32, u32) {
-    let longest = width.max(height);
-    if longest <= MAX_SIDE {
-        return (width, height);
-    }
-    let scale = |side: u32| (u64::from(side) * u64::from(MAX_SIDE) / u64::from(longest)).max(1) as u32;
-    (scale(width), scale(height))
 }
 
 /// Draws what is pending at the next refresh of the display.
@@ -103,6 +53,7 @@ struct State {
     on_frame: RefCell<Option<Closure<dyn FnMut()>>>,
     /// To be told when something was drawn for the first time.
     on_first: RefCell<Option<Box<dyn FnOnce()>>>,
+    drawing: Rc<Drawing>,
 }
 
 impl Painter {
@@ -113,21 +64,24 @@ impl Painter {
             scheduled: Cell::new(false),
             on_frame: RefCell::default(),
             on_first: RefCell::new(Some(Box::new(on_first))),
+            drawing: Rc::default(),
         });
         let weak = Rc::downgrade(&state);
         let on_frame = Closure::<dyn FnMut()>::new(move || {
             if let Some(state) = weak.upgrade() {
                 state.scheduled.set(false);
-                for picture in state.dirty.take() {
-                    picture.draw();
-                    if let Some(on_first) = state.on_first.take() {
-                        on_first();
-                    }
-                }
+                state.draw();
             }
         });
         state.on_frame.replace(Some(on_frame));
         Self(state)
+    }
+
+    /// Draws a track here from now on; nowhere when `canvas` is none or cannot be drawn on.
+    pub(super) fn set_canvas(&self, picture: &Picture, canvas: Option<OffscreenCanvas>) {
+        let target = canvas.and_then(|canvas| Target::new(canvas, &self.0.drawing));
+        picture.target.replace(target);
+        picture.pending.take();
     }
 
     /// Shows a picture next, instead of what was to be shown.
@@ -138,18 +92,33 @@ impl Painter {
                 dirty.push(picture.clone());
             }
         }
-        if !self.0.scheduled.replace(true) {
-            self.schedule();
+        if !self.0.scheduled.replace(true) && !self.schedule() {
+            self.0.scheduled.set(false);
+            self.0.draw();
         }
     }
 
-    fn schedule(&self) {
+    /// False where workers hear nothing of the display's refreshes.
+    fn schedule(&self) -> bool {
         let on_frame = self.0.on_frame.borrow();
-        if let (Some(window), Some(on_frame)) = (js::window(), on_frame.as_ref()) {
-            // Fails in no window that has a document.
-            window
+        let Some(on_frame) = on_frame.as_ref() else {
+            return false;
+        };
+        let scope: DedicatedWorkerGlobalScope = js_sys::global().unchecked_into();
+        js::get(&scope, "requestAnimationFrame").is_function()
+            && scope
                 .request_animation_frame(on_frame.as_ref().unchecked_ref())
-                .ok();
+                .is_ok()
+    }
+}
+
+impl State {
+    fn draw(&self) {
+        for picture in self.dirty.take() {
+            picture.draw();
+            if let Some(on_first) = self.on_first.take() {
+                on_first();
+            }
         }
     }
 }

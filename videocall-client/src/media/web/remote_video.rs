@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use videocall_types::limits::KEYFRAME_REQUEST_INTERVAL;
 use videocall_types::{DecoderConfig, DependencyTracker, Frame, Timestamp, TrackKind, TrackRef};
-use web_sys::{HtmlCanvasElement, VideoFrame};
+use web_sys::{OffscreenCanvas, VideoFrame};
 
+use super::guard::Guard;
 use super::painter::{Painter, Picture};
-use super::track_reader::Guard;
 use super::video_decoder::PictureDecoder;
 use crate::Client;
 use crate::media::freeze::FreezeMeter;
@@ -125,18 +125,18 @@ impl RemoteVideo {
     }
 
     /// Draws on this canvas from the first frame on.
-    pub(crate) fn begin_on(&self, canvas: Option<HtmlCanvasElement>) {
-        self.0.picture.set_canvas(canvas);
+    pub(crate) fn begin_on(&self, canvas: Option<OffscreenCanvas>) {
+        self.0.painter.set_canvas(&self.0.picture, canvas);
     }
 
     /// Draws on this canvas from now on, or nowhere.
-    pub(crate) fn set_canvas(&self, canvas: Option<HtmlCanvasElement>, now: Timestamp) {
+    pub(crate) fn set_canvas(&self, canvas: Option<OffscreenCanvas>, now: Timestamp) {
         let state = &self.0;
         if canvas.as_ref().is_some_and(|canvas| state.picture.is_on(canvas)) {
             return;
         }
         let was_seen = state.picture.has_canvas();
-        state.picture.set_canvas(canvas);
+        state.painter.set_canvas(&state.picture, canvas);
         match (was_seen, state.picture.has_canvas()) {
             (false, true) => state.resume(now),
             (true, false) => state.pause(now),

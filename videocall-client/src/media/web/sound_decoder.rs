@@ -13,8 +13,8 @@ use web_sys::{
     EncodedAudioChunkInit, EncodedAudioChunkType,
 };
 
+use super::guard::Guard;
 use super::js;
-use super::track_reader::Guard;
 use crate::audio::AudioFrame;
 
 /// A decoder that is closed when it is dropped.

@@ -13,8 +13,8 @@ use web_sys::{
     VideoDecoderConfig, VideoDecoderInit, VideoFrame,
 };
 
+use super::guard::Guard;
 use super::js;
-use super::track_reader::Guard;
 
 /// Pixels of the largest picture that is decoded: 4K. A peer that announces more would fill the memory.
 const MAX_PIXELS: u64 = 4096 * 2304;

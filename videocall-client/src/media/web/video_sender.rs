@@ -10,10 +10,11 @@ use futures::future::{Either, select};
 use videocall_types::limits::MAX_SPATIAL_LAYERS;
 use videocall_types::{DecoderConfig, LayerInfo, Timestamp, TrackId, TrackInfo, TrackKind};
 use wasm_bindgen_futures::spawn_local;
-use web_sys::{MediaStreamTrack, VideoFrame, VideoFrameInit};
+use web_sys::{VideoFrame, VideoFrameInit};
 
+use super::capture::PictureSource;
+use super::guard::Guard;
 use super::js;
-use super::track_reader::{Guard, TrackReader};
 use super::video_encoder::{EncodedPicture, Encoding, PictureEncoder};
 use crate::Client;
 use crate::core::EncodedFrame;
@@ -22,9 +23,6 @@ use crate::media::parameters::{PlannedLayer, VideoParameters, temporal_layers};
 use crate::media::rate::RateMeter;
 use crate::stats::LocalTrackStats;
 use crate::transport::web::{WebClock, sleep};
-
-/// Pictures the browser keeps for us: the newest counts, older ones are late.
-const CAPTURE_BUFFER: u16 = 2;
 
 /// A picture that does not change is not captured again (a shared screen); its last capture is then
 /// encoded this often, which sharpens it and answers requests for keyframes.
@@ -97,13 +95,13 @@ impl VideoSource {
     }
 }
 
-/// A source being sent. Dropping it ends the capture.
+/// A source being sent, until it is dropped.
 pub(crate) struct VideoSender(Rc<Sending>);
 
 struct Sending {
     source: VideoSource,
     client: Client,
-    reader: TrackReader,
+    pictures: PictureSource,
     stopped: Cell<bool>,
     /// The relay takes frames of the track.
     flowing: Cell<bool>,
@@ -162,15 +160,14 @@ impl VideoSender {
     /// what the call has to know.
     pub(crate) fn start(
         source: VideoSource,
-        track: MediaStreamTrack,
+        pictures: PictureSource,
         client: Client,
         events: impl Fn(SenderEvent) + 'static,
-    ) -> Result<Self, String> {
-        let reader = TrackReader::new(track, CAPTURE_BUFFER).map_err(|error| js::describe(&error))?;
+    ) -> Self {
         let sending = Rc::new(Sending {
             source,
             client,
-            reader,
+            pictures,
             stopped: Cell::new(false),
             flowing: Cell::new(false),
             wanted: Cell::new(Layers::ALL),
@@ -187,7 +184,7 @@ impl VideoSender {
                 events(end);
             }
         });
-        Ok(Self(sending))
+        Self(sending)
     }
 
     /// Whether frames are encoded: while the relay takes them.
@@ -208,11 +205,6 @@ impl VideoSender {
     /// The next frame of a layer is to be a keyframe.
     pub(crate) fn request_keyframe(&self, spatial: u8) {
         self.0.want_keyframes(Layers::of(spatial));
-    }
-
-    /// The captured track.
-    pub(crate) fn track(&self) -> &MediaStreamTrack {
-        self.0.reader.track()
     }
 
     pub(crate) fn stats(&self, now: Timestamp) -> LocalTrackStats {
@@ -243,7 +235,7 @@ impl VideoSender {
 impl Drop for VideoSender {
     fn drop(&mut self) {
         self.0.stopped.set(true);
-        self.0.reader.stop();
+        self.0.pictures.stop();
     }
 }
 
@@ -319,7 +311,7 @@ impl Sending {
     /// Owned, so that waiting for a picture can go on after something else happened.
     fn read(self: &Rc<Self>) -> Pin<Box<dyn Future<Output = Option<Guard<VideoFrame>>>>> {
         let sending = self.clone();
-        Box::pin(async move { sending.reader.next().await })
+        Box::pin(async move { sending.pictures.next().await })
     }
 
     /// Encodes a picture in all layers that somebody takes, unless an encoder is behind.

@@ -1,6 +1,6 @@
 //! Which canvases can be seen, and how large: the relay sends what is shown and nothing else.
 //!
-//! What this means for the subscription is decided in the client's core.
+//! The page sees it and tells the engine; what it means for the subscription is decided in the client's core.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -15,7 +15,8 @@ use web_sys::{
 };
 
 use super::js::{self, Listener};
-use crate::Client;
+use crate::bridge::messages::ToEngine;
+use crate::bridge::port::Port;
 use crate::core::View;
 
 /// The canvases on which tracks are drawn.
@@ -29,7 +30,7 @@ pub(crate) struct Viewport {
 }
 
 struct State {
-    client: Client,
+    engine: Port<ToEngine>,
     tiles: RefCell<HashMap<TrackRef, Tile>>,
     hidden: Cell<bool>,
 }
@@ -43,10 +44,10 @@ struct Tile {
 }
 
 impl Viewport {
-    /// No canvases so far. `on_visibility` hears whether the page can be seen, when that changes.
-    pub(crate) fn new(client: Client, on_visibility: impl Fn(bool) + 'static) -> Self {
+    /// No canvases so far.
+    pub(crate) fn new(engine: Port<ToEngine>) -> Self {
         let state = Rc::new(State {
-            client,
+            engine,
             tiles: RefCell::default(),
             hidden: Cell::new(false),
         });
@@ -64,10 +65,7 @@ impl Viewport {
             let page = document.clone();
             state.set_hidden(page.visibility_state() == VisibilityState::Hidden);
             Listener::new(&document, "visibilitychange", move |_| {
-                let hidden = page.visibility_state() == VisibilityState::Hidden;
-                if state.set_hidden(hidden) {
-                    on_visibility(!hidden);
-                }
+                state.set_hidden(page.visibility_state() == VisibilityState::Hidden);
             })
         });
         Self {
@@ -108,8 +106,7 @@ impl Viewport {
         self.remove_canvas(track);
         let tile = self.state.tiles.borrow_mut().remove(&track);
         if tile.is_some_and(|tile| tile.told.is_some()) {
-            // A client that has ended shows nothing anyway; so below.
-            self.state.client.hide(track).ok();
+            self.state.engine.post(&ToEngine::Hide(track));
         }
     }
 
@@ -119,11 +116,6 @@ impl Viewport {
             tile.priority = priority;
         }
         self.state.tell(track);
-    }
-
-    /// Whether the page can be seen at all.
-    pub(crate) fn is_visible(&self) -> bool {
-        !self.state.hidden.get()
     }
 
     fn remove_canvas(&self, track: TrackRef) {
@@ -150,13 +142,10 @@ impl Drop for Viewport {
 }
 
 impl State {
-    /// Whether that is news.
-    fn set_hidden(&self, hidden: bool) -> bool {
-        let news = self.hidden.replace(hidden) != hidden;
-        if news {
-            self.client.set_paused(hidden).ok();
+    fn set_hidden(&self, hidden: bool) {
+        if self.hidden.replace(hidden) != hidden {
+            self.engine.post(&ToEngine::SetVisible(!hidden));
         }
-        news
     }
 
     fn intersect(&self, entries: &Array) {
@@ -187,10 +176,10 @@ impl State {
             return;
         }
         tile.told = view;
-        match view {
-            Some(view) => self.client.show(track, view).ok(),
-            None => self.client.hide(track).ok(),
-        };
+        self.engine.post(&match view {
+            Some(view) => ToEngine::Show(track, view),
+            None => ToEngine::Hide(track),
+        });
     }
 }
 

@@ -19,7 +19,7 @@ const MAX_WAITING_FOR_READERS: usize = 64;
 /// dropped, and the core asks for keyframes. Two seconds of a large meeting.
 const MAX_WAITING_FRAMES: usize = 2048;
 
-/// Packets of any kind that may wait where the carrier cannot be held up. Beyond that the page has
+/// Packets of any kind that may wait where the carrier cannot be held up. Beyond that the engine has
 /// stopped, and the connection is given up.
 const MAX_WAITING_PACKETS: usize = 4096;
 
@@ -60,7 +60,7 @@ impl Inbox {
     pub(super) fn push_or_drop(&self, packet: Bytes) {
         let waiting = self.0.packets.borrow().len();
         if waiting >= MAX_WAITING_PACKETS {
-            self.close(None, "the page was too slow for the connection".into());
+            self.close(None, "this computer was too slow for the connection".into());
         } else if waiting < MAX_WAITING_FRAMES || !is_frame(&packet) {
             self.push(packet);
         }

@@ -1,5 +1,6 @@
 //! Carriers for the browser: WebTransport (W3C WebTransport) and WebSocket, the ticket by fetch, and the
-//! page's clock. They move packets; what is sent when is decided in the core.
+//! browser's clock. They work in pages and in workers. They move packets; what is sent when is decided in the
+//! core.
 
 mod inbox;
 mod lane;
@@ -11,13 +12,16 @@ use std::time::Duration;
 
 use videocall_types::Timestamp;
 use videocall_types::api::{JoinResponse, RelayEndpoint, TransportKind};
+use wasm_bindgen::JsCast;
+use web_sys::Performance;
 
 use super::either::Either;
 use crate::config::ClientConfig;
 use crate::core::TicketError;
 use crate::driver::{Clock, Connector};
+use crate::media::web::js;
 
-/// Reaches servers from a page.
+/// Reaches servers from a browser.
 #[derive(Clone, Debug)]
 pub struct WebConnector {
     config: ClientConfig,
@@ -45,23 +49,27 @@ impl Connector for WebConnector {
     }
 }
 
-/// The page's clock, from the Unix epoch on. It does not jump when the system's clock is set.
+/// The browser's clock, from the Unix epoch on. It does not jump when the system's clock is set.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WebClock;
 
+thread_local! {
+    /// Of the page or worker that this runs in.
+    static PERFORMANCE: Option<Performance> = js::get(&js_sys::global(), "performance").dyn_into().ok();
+}
+
 impl WebClock {
-    /// The page's clock.
+    /// The browser's clock.
     pub const fn new() -> Self {
         Self
     }
 
     /// Microseconds since the Unix epoch.
     pub fn now() -> Timestamp {
-        let millis = web_sys::window()
-            .and_then(|window| window.performance())
-            .map_or_else(js_sys::Date::now, |performance| {
-                performance.time_origin() + performance.now()
-            });
+        let millis = PERFORMANCE.with(|performance| match performance {
+            Some(performance) => performance.time_origin() + performance.now(),
+            None => js_sys::Date::now(),
+        });
         // 2^53 microseconds are the year 2255.
         Timestamp::from_micros((millis * 1000.0) as u64)
     }
@@ -79,7 +87,7 @@ impl Clock for WebClock {
     }
 }
 
-/// Waits on the page's timer, which takes at most 2^31 - 1 milliseconds.
+/// Waits on the browser's timer, which takes at most 2^31 - 1 milliseconds.
 pub(crate) async fn sleep(duration: Duration) {
     let millis = u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
     gloo::timers::future::TimeoutFuture::new(millis.min(i32::MAX as u32)).await;

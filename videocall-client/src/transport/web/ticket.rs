@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use videocall_types::api::{ApiError, JoinResponse};
 use wasm_bindgen::JsCast;
-use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Headers, Request, RequestInit, Response};
 
@@ -61,10 +61,16 @@ fn post(body: &impl Serialize) -> Result<RequestInit, JsValue> {
     Ok(init)
 }
 
+#[wasm_bindgen]
+extern "C" {
+    /// Of the page or worker that this runs in.
+    #[wasm_bindgen(js_name = fetch)]
+    fn fetch_request(request: &Request) -> js_sys::Promise;
+}
+
 async fn send(url: &str, init: Result<RequestInit, JsValue>) -> Result<(u16, String), JsValue> {
     let request = Request::new_with_str_and_init(url, &init?)?;
-    let window = js::window().ok_or("there is no window")?;
-    let response = JsFuture::from(window.fetch_with_request(&request)).await?;
+    let response = JsFuture::from(fetch_request(&request)).await?;
     let response: Response = response.dyn_into()?;
     let text = JsFuture::from(response.text()?).await?;
     Ok((response.status(), text.as_string().unwrap_or_default()))

@@ -7,18 +7,18 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use videocall_types::{Frame, LayerId, Timestamp, TrackKind, TrackRef};
-use web_sys::HtmlCanvasElement;
+use web_sys::{MessagePort, OffscreenCanvas};
 
-use super::events::{CallEvent, PictureState, Priority, RosterChange};
-use super::queue::EventQueue;
-use super::roster::Roster;
+use super::canvases::Canvases;
+use super::report::Reporter;
 use crate::Client;
+use crate::bridge::messages::CanvasId;
+use crate::call::{CallEvent, PictureState, Roster, RosterChange};
 use crate::media::parameters::AUDIO_SAMPLE_RATE;
 use crate::media::web::painter::Painter;
 use crate::media::web::remote_audio::RemoteAudio;
 use crate::media::web::remote_video::RemoteVideo;
 use crate::media::web::speaker::Speaker;
-use crate::media::web::viewport::Viewport;
 use crate::stats::{LayerStats, RemoteTrackStats};
 use crate::transport::web::WebClock;
 
@@ -26,21 +26,20 @@ use crate::transport::web::WebClock;
 const STALLED_AFTER: Duration = Duration::from_secs(3);
 
 /// All tracks that are received.
-pub(super) struct Remote {
+pub(super) struct Received {
     me: Weak<Self>,
     client: Client,
-    events: EventQueue,
+    page: Rc<Reporter>,
     speaker: Speaker,
     painter: Painter,
-    viewport: Viewport,
+    /// The page can be seen.
+    visible: Cell<bool>,
     /// When the page could be seen again after it was hidden: pictures that stood still meanwhile have
     /// not stalled.
     seen_since: Cell<Timestamp>,
     roster: RefCell<Roster>,
     videos: RefCell<HashMap<TrackRef, RemoteVideo>>,
-    /// Where the page wants tracks to be drawn, as long as it does: a track that goes and comes back with a
-    /// reconnection finds its canvas again, even when the page has drawn nothing in between.
-    canvases: RefCell<HashMap<TrackRef, HtmlCanvasElement>>,
+    canvases: RefCell<Canvases>,
     audios: RefCell<HashMap<TrackRef, RemoteAudio>>,
     shown: RefCell<HashMap<TrackRef, Shown>>,
 }
@@ -53,8 +52,8 @@ struct Shown {
     fresh_after: Timestamp,
 }
 
-impl Remote {
-    pub(super) fn new(client: Client, events: EventQueue, speaker: Speaker) -> Rc<Self> {
+impl Received {
+    pub(super) fn new(client: Client, page: Rc<Reporter>) -> Rc<Self> {
         let first_picture = {
             let client = client.clone();
             // A client that has ended tells nothing.
@@ -64,17 +63,10 @@ impl Remote {
         };
         Rc::new_cyclic(|me: &Weak<Self>| Self {
             me: me.clone(),
-            viewport: Viewport::new(client.clone(), {
-                let me = me.clone();
-                move |visible| {
-                    if let Some(remote) = me.upgrade().filter(|_| visible) {
-                        remote.seen_since.set(WebClock::now());
-                    }
-                }
-            }),
             client,
-            events,
-            speaker,
+            page,
+            speaker: Speaker::default(),
+            visible: Cell::new(true),
             painter: Painter::new(first_picture),
             seen_since: Cell::default(),
             roster: RefCell::default(),
@@ -108,40 +100,58 @@ impl Remote {
         }
     }
 
+    /// The page has handed over a canvas.
+    pub(super) fn add_canvas(&self, id: CanvasId, canvas: OffscreenCanvas) {
+        self.canvases.borrow_mut().add(id, canvas);
+    }
+
+    /// A canvas is gone from the page.
+    pub(super) fn forget_canvas(&self, id: CanvasId) {
+        self.canvases.borrow_mut().forget(id);
+    }
+
     /// Draws a track on this canvas.
-    pub(super) fn attach(&self, track: TrackRef, canvas: HtmlCanvasElement) {
-        self.canvases.borrow_mut().insert(track, canvas.clone());
-        self.viewport.add(track, canvas.clone());
+    pub(super) fn attach(&self, track: TrackRef, id: CanvasId) {
+        let canvas = self.canvases.borrow_mut().attach(track, id);
         if let Some(video) = self.videos.borrow().get(&track) {
-            video.set_canvas(Some(canvas), WebClock::now());
+            video.set_canvas(canvas, WebClock::now());
         }
     }
 
     /// Draws the track no more.
     pub(super) fn detach(&self, track: TrackRef) {
-        self.canvases.borrow_mut().remove(&track);
-        self.viewport.remove(track);
+        self.canvases.borrow_mut().detach(track);
         if let Some(video) = self.videos.borrow().get(&track) {
             video.set_canvas(None, WebClock::now());
         }
     }
 
-    /// What is kept longer when the path is too short for all.
-    pub(super) fn set_priority(&self, track: TrackRef, priority: Priority) {
-        self.viewport.set_priority(track, priority as u32);
+    /// Whether the page can be seen.
+    pub(super) fn set_visible(&self, visible: bool) {
+        if visible && !self.visible.get() {
+            self.seen_since.set(WebClock::now());
+        }
+        self.visible.set(visible);
+        // A client that has ended receives nothing anyway.
+        self.client.set_paused(!visible).ok();
+    }
+
+    /// Plays through this port.
+    pub(super) fn play_through(&self, port: MessagePort) {
+        self.speaker.connect(port);
     }
 
     /// Ends all decoding; to be called when the call is over.
     pub(super) fn close(&self) {
         self.videos.borrow_mut().clear();
-        self.canvases.borrow_mut().clear();
+        self.canvases.take();
         self.audios.borrow_mut().clear();
         self.speaker.close();
     }
 
     /// Tells the user interface which pictures have come, gone or stalled.
     pub(super) fn refresh(&self, now: Timestamp) {
-        if !self.viewport.is_visible() {
+        if !self.visible.get() {
             return;
         }
         let tracks: Vec<_> = self
@@ -209,11 +219,11 @@ impl Remote {
         let video = videos.entry(track).or_insert_with(|| {
             let me = self.me.clone();
             let video = RemoteVideo::new(track, self.client.clone(), self.painter.clone(), move || {
-                if let Some(remote) = me.upgrade() {
-                    remote.picture_came(track);
+                if let Some(received) = me.upgrade() {
+                    received.picture_came(track);
                 }
             });
-            video.begin_on(self.canvases.borrow().get(&track).cloned());
+            video.begin_on(self.canvases.borrow().of(track));
             video
         });
         action(video);
@@ -229,15 +239,17 @@ impl Remote {
 
     /// Tells the user interface, with the whole roster when it has fallen behind.
     pub(super) fn push(&self, event: CallEvent) {
-        self.events.push(event, || self.roster.borrow().whole());
+        self.page.event(event, || self.roster.borrow().whole());
     }
 
-    /// How loud everybody's sound is.
+    /// How loud the sound is that is heard.
     pub(super) fn levels(&self, now: Timestamp) -> Vec<(TrackRef, f64)> {
         self.audios
             .borrow()
             .iter()
             .map(|(&track, audio)| (track, audio.level(now)))
+            // What others send may decode to anything.
+            .filter(|&(_, level)| level > 0.0 && level.is_finite())
             .collect()
     }
 

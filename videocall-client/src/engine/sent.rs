@@ -1,0 +1,295 @@
+//! The own microphone, camera and screen: what the page captures, announced and sent as far as the relay takes
+//! it. Which devices these are, and when they are open, is the page's business.
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+
+use videocall_types::{Timestamp, TrackId, TrackKind};
+use wasm_bindgen::JsValue;
+
+use super::report::Reporter;
+use crate::Client;
+use crate::bridge::messages::{CaptureEnd, FromEngine, Opening};
+use crate::media::device_error::Source;
+use crate::media::feed::FeedKind;
+use crate::media::parameters::{CAMERA, SCREEN};
+use crate::media::web::audio_sender::{self, AudioSender};
+use crate::media::web::capture::{PictureSource, SoundSource};
+use crate::media::web::js;
+use crate::media::web::video_sender::{SenderEvent, VideoSender, VideoSource};
+use crate::stats::LocalTrackStats;
+
+const MICROPHONE: TrackId = TrackId(1);
+
+const CAMERA_SOURCE: VideoSource = VideoSource {
+    track: TrackId(2),
+    kind: TrackKind::Camera,
+    parameters: CAMERA,
+};
+
+const SCREEN_SOURCE: VideoSource = VideoSource {
+    track: TrackId(3),
+    kind: TrackKind::Screen,
+    parameters: SCREEN,
+};
+
+/// What the own person sends.
+pub(super) struct Sent {
+    me: Weak<Self>,
+    client: Client,
+    page: Rc<Reporter>,
+    muted: Cell<bool>,
+    microphone: Slot<AudioSender>,
+    camera: Slot<VideoSender>,
+    screen: Slot<VideoSender>,
+}
+
+/// One source.
+struct Slot<S> {
+    /// The capture in use; what an earlier one says is void.
+    opening: Cell<Opening>,
+    sender: RefCell<Option<S>>,
+    /// The relay takes frames.
+    accepted: Cell<bool>,
+    /// Of pictures: the layers at which somebody looks; none was said to be looked at or not so far.
+    layers: RefCell<Option<Vec<u8>>>,
+}
+
+impl<S> Default for Slot<S> {
+    fn default() -> Self {
+        Self {
+            opening: Cell::default(),
+            sender: RefCell::new(None),
+            accepted: Cell::new(false),
+            layers: RefCell::default(),
+        }
+    }
+}
+
+impl Slot<VideoSender> {
+    /// Uses this sender from now on, for whoever looks.
+    fn begin_to_send(&self, sender: VideoSender) {
+        if let Some(layers) = self.layers.borrow().as_ref() {
+            sender.set_wanted(layers);
+        }
+        sender.set_flowing(self.accepted.get());
+        self.sender.replace(Some(sender));
+    }
+
+    /// These layers are looked at.
+    fn set_layers(&self, layers: Vec<u8>) {
+        if let Some(sender) = self.sender.borrow().as_ref() {
+            sender.set_wanted(&layers);
+        }
+        self.layers.replace(Some(layers));
+    }
+}
+
+impl Sent {
+    /// Announces the tracks, so that they are part of the greeting.
+    pub(super) fn new(client: Client, page: Rc<Reporter>, muted: bool, camera_off: bool) -> Rc<Self> {
+        // A client that has just started takes commands.
+        client.publish(audio_sender::describe(MICROPHONE, muted)).ok();
+        client.publish(CAMERA_SOURCE.expected(camera_off)).ok();
+        Rc::new_cyclic(|me| Self {
+            me: me.clone(),
+            client,
+            page,
+            muted: Cell::new(muted),
+            microphone: Slot::default(),
+            camera: Slot::default(),
+            screen: Slot::default(),
+        })
+    }
+
+    /// Sends what this capture delivers, instead of what was sent of this source.
+    pub(super) fn capture(&self, source: Source, opening: Opening, kind: FeedKind, object: JsValue) {
+        let started = match source {
+            Source::Microphone => self.capture_sound(opening, kind, object),
+            Source::Camera => self.capture_pictures(CAMERA_SOURCE, opening, kind, object),
+            Source::Screen => self.capture_pictures(SCREEN_SOURCE, opening, kind, object),
+        };
+        if let Err(error) = started {
+            let end = CaptureEnd::Failed(js::describe(&error));
+            self.page.tell(&FromEngine::CaptureEnded(source, opening, end));
+        }
+    }
+
+    fn capture_sound(&self, opening: Opening, kind: FeedKind, object: JsValue) -> Result<(), JsValue> {
+        let sound = SoundSource::new(kind, object)?;
+        let events = self.sender_events(Source::Microphone, opening);
+        let sender = AudioSender::start(MICROPHONE, sound, self.client.clone(), events);
+        sender.set_flowing(self.microphone.accepted.get());
+        sender.set_muted(self.muted.get());
+        self.microphone.opening.set(opening);
+        self.microphone.sender.replace(Some(sender));
+        // Fails when the client has ended; so below.
+        self.client.set_muted(MICROPHONE, self.muted.get()).ok();
+        Ok(())
+    }
+
+    fn capture_pictures(
+        &self,
+        source: VideoSource,
+        opening: Opening,
+        kind: FeedKind,
+        object: JsValue,
+    ) -> Result<(), JsValue> {
+        let pictures = PictureSource::new(kind, object)?;
+        let (device, slot) = match source.kind {
+            TrackKind::Screen => (Source::Screen, &self.screen),
+            _ => (Source::Camera, &self.camera),
+        };
+        if device == Source::Screen {
+            slot.accepted.set(false);
+            slot.layers.take();
+        }
+        let events = self.sender_events(device, opening);
+        slot.opening.set(opening);
+        slot.begin_to_send(VideoSender::start(source, pictures, self.client.clone(), events));
+        match device {
+            Source::Screen => self.client.publish(source.expected(false)).ok(),
+            _ => self.client.set_muted(source.track, false).ok(),
+        };
+        Ok(())
+    }
+
+    /// What to do with the events of a sender, unless another one has taken its place.
+    fn sender_events(&self, source: Source, opening: Opening) -> impl Fn(SenderEvent) + 'static {
+        let me = self.me.clone();
+        move |event| {
+            if let Some(sent) = me.upgrade().filter(|sent| sent.opening(source) == opening) {
+                sent.hear(source, opening, event);
+            }
+        }
+    }
+
+    fn opening(&self, source: Source) -> Opening {
+        match source {
+            Source::Microphone => self.microphone.opening.get(),
+            Source::Camera => self.camera.opening.get(),
+            Source::Screen => self.screen.opening.get(),
+        }
+    }
+
+    fn hear(&self, source: Source, opening: Opening, event: SenderEvent) {
+        let end = match event {
+            SenderEvent::Described(info) => {
+                self.client.publish(info).ok();
+                return;
+            }
+            SenderEvent::Ended => CaptureEnd::Ended,
+            SenderEvent::Failed(reason) => CaptureEnd::Failed(reason),
+        };
+        self.drop_sender(source);
+        self.page.tell(&FromEngine::CaptureEnded(source, opening, end));
+    }
+
+    fn drop_sender(&self, source: Source) -> bool {
+        match source {
+            Source::Microphone => self.microphone.sender.take().is_some(),
+            Source::Camera => self.camera.sender.take().is_some(),
+            Source::Screen => self.screen.sender.take().is_some(),
+        }
+    }
+
+    /// Sends nothing of this source any more, and says so.
+    pub(super) fn release(&self, source: Source) {
+        self.drop_sender(source);
+        match source {
+            Source::Microphone => self.client.set_muted(MICROPHONE, true).ok(),
+            Source::Camera => self.client.set_muted(CAMERA_SOURCE.track, true).ok(),
+            Source::Screen => self.client.unpublish(SCREEN_SOURCE.track).ok(),
+        };
+    }
+
+    pub(super) fn set_muted(&self, muted: bool) {
+        self.muted.set(muted);
+        if let Some(sender) = self.microphone.sender.borrow().as_ref() {
+            sender.set_muted(muted);
+            self.client.set_muted(MICROPHONE, muted).ok();
+        }
+    }
+
+    /// The relay takes frames of this track from now on.
+    pub(super) fn accepted(&self, track: TrackId) {
+        self.set_accepted(|id| id == track, true);
+    }
+
+    /// The relay takes nothing until it has accepted the tracks again.
+    pub(super) fn disconnected(&self) {
+        self.set_accepted(|_| true, false);
+    }
+
+    fn set_accepted(&self, which: impl Fn(TrackId) -> bool, accepted: bool) {
+        if which(MICROPHONE) {
+            self.microphone.accepted.set(accepted);
+            if let Some(sender) = self.microphone.sender.borrow().as_ref() {
+                sender.set_flowing(accepted);
+            }
+        }
+        for (source, slot) in self.pictures() {
+            if which(source.track) {
+                slot.accepted.set(accepted);
+                if let Some(sender) = slot.sender.borrow().as_ref() {
+                    sender.set_flowing(accepted);
+                }
+            }
+        }
+    }
+
+    /// The layers of this track at which anybody looks. Listening cannot be told from not listening, so a
+    /// voice always flows.
+    pub(super) fn watched(&self, track: TrackId, layers: Vec<u8>) {
+        if let Some((_, slot)) = self
+            .pictures()
+            .into_iter()
+            .find(|(source, _)| source.track == track)
+        {
+            slot.set_layers(layers);
+        }
+    }
+
+    pub(super) fn keyframe_wanted(&self, track: TrackId, spatial: u8) {
+        for (source, slot) in self.pictures() {
+            if let (true, Some(sender)) = (source.track == track, slot.sender.borrow().as_ref()) {
+                sender.request_keyframe(spatial);
+            }
+        }
+    }
+
+    fn pictures(&self) -> [(VideoSource, &Slot<VideoSender>); 2] {
+        [(CAMERA_SOURCE, &self.camera), (SCREEN_SOURCE, &self.screen)]
+    }
+
+    /// How loud the own voice is; 0 while it is muted.
+    pub(super) fn level(&self) -> f64 {
+        let sender = self.microphone.sender.borrow();
+        sender.as_ref().map_or(0.0, AudioSender::level)
+    }
+
+    pub(super) fn stats(&self, now: Timestamp) -> Vec<LocalTrackStats> {
+        let microphone = self.microphone.sender.borrow();
+        let camera = self.camera.sender.borrow();
+        let screen = self.screen.sender.borrow();
+        let videos = [(camera.as_ref(), &self.camera), (screen.as_ref(), &self.screen)];
+        let videos = videos.into_iter().filter_map(|(sender, slot)| {
+            Some(LocalTrackStats {
+                layers_wanted: slot.layers.borrow().clone(),
+                ..sender?.stats(now)
+            })
+        });
+        microphone
+            .iter()
+            .map(|sender| sender.stats(now))
+            .chain(videos)
+            .collect()
+    }
+
+    /// Sends nothing more; the call is over.
+    pub(super) fn close(&self) {
+        self.microphone.sender.take();
+        self.camera.sender.take();
+        self.screen.sender.take();
+    }
+}

@@ -1,0 +1,236 @@
+//! One call in its worker: takes what the page says, passes on what the client says.
+
+use std::cell::{OnceCell, RefCell};
+use std::rc::{Rc, Weak};
+
+use wasm_bindgen::JsCast;
+use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
+use wasm_bindgen_futures::spawn_local;
+use web_sys::{DedicatedWorkerGlobalScope, MessagePort};
+
+use super::received::Received;
+use super::report::{LEVELS_INTERVAL, Reporter};
+use super::sent::Sent;
+use crate::bridge::messages::{FromEngine, Start, ToEngine};
+use crate::bridge::port::{Listening, Port, object};
+use crate::call::{CallEvent, Levels, Notice, RosterChange};
+use crate::core::{ConnectionState, Event};
+use crate::stats::CallStats;
+use crate::transport::web::{WebClock, sleep};
+use crate::{Client, EventStream};
+
+/// Whether this is a worker. The program's `main` runs there too, when the engine's worker loads the module; it
+/// must then do nothing.
+pub fn is_here() -> bool {
+    js_sys::global().is_instance_of::<DedicatedWorkerGlobalScope>()
+}
+
+/// Runs a call that the page at the other end of this port starts. For `engine-worker.js` alone.
+#[wasm_bindgen]
+pub fn videocall_engine(port: MessagePort) {
+    let page = Port::new(port);
+    report_panics(page.clone());
+    let waiting = Rc::new(Waiting {
+        page: page.clone(),
+        engine: OnceCell::new(),
+        listening: RefCell::default(),
+    });
+    let listening = page.listen({
+        let waiting = waiting.clone();
+        move |message| match message {
+            Ok((message, objects)) => waiting.hear(message, objects),
+            Err(reason) => waiting.page.post(&FromEngine::Broken(reason)),
+        }
+    });
+    // As long as the worker lives.
+    waiting.listening.replace(Some(listening));
+}
+
+/// A panic ends the module; its page is told why, besides the console.
+fn report_panics(page: Port<FromEngine>) {
+    thread_local! {
+        static PAGE: OnceCell<Port<FromEngine>> = const { OnceCell::new() };
+    }
+    PAGE.with(|cell| cell.set(page).ok());
+    let log = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        log(info);
+        PAGE.with(|cell| {
+            if let Some(page) = cell.get() {
+                page.post(&FromEngine::Broken(info.to_string()));
+            }
+        });
+    }));
+}
+
+/// A worker with its call, as soon as the page has started one.
+struct Waiting {
+    page: Port<FromEngine>,
+    engine: OnceCell<Rc<Engine>>,
+    listening: RefCell<Option<Listening>>,
+}
+
+impl Waiting {
+    fn hear(&self, message: ToEngine, objects: Vec<JsValue>) {
+        let taken = match (message, self.engine.get()) {
+            (ToEngine::Start(start), None) => {
+                let engine = Engine::start(self.page.clone(), *start);
+                self.engine
+                    .set(engine)
+                    .map_err(|_| "two calls in one worker".to_owned())
+            }
+            (message, Some(engine)) => engine.hear(message, objects),
+            (_, None) => Err("no call was started".to_owned()),
+        };
+        if let Err(reason) = taken {
+            self.page.post(&FromEngine::Broken(reason));
+        }
+    }
+}
+
+/// A call.
+struct Engine {
+    client: Client,
+    page: Rc<Reporter>,
+    received: Rc<Received>,
+    sent: Rc<Sent>,
+}
+
+impl Engine {
+    fn start(page: Port<FromEngine>, start: Start) -> Rc<Self> {
+        let (client, events) = Client::start(start.client);
+        let page = Rc::new(Reporter::new(page));
+        let engine = Rc::new(Self {
+            received: Received::new(client.clone(), page.clone()),
+            sent: Sent::new(client.clone(), page.clone(), start.muted, start.camera_off),
+            client,
+            page,
+        });
+        spawn_local(engine.clone().run(events));
+        spawn_local(report(Rc::downgrade(&engine)));
+        engine
+    }
+
+    /// Does what the page says.
+    ///
+    /// # Errors
+    /// When what belongs to the message is not there.
+    fn hear(&self, message: ToEngine, objects: Vec<JsValue>) -> Result<(), String> {
+        let received = &self.received;
+        match message {
+            ToEngine::Start(_) => return Err("a call is started once".to_owned()),
+            ToEngine::Canvas(id) => received.add_canvas(id, object(objects)?),
+            ToEngine::ForgetCanvas(id) => received.forget_canvas(id),
+            ToEngine::Attach(track, id) => received.attach(track, id),
+            ToEngine::Detach(track) => received.detach(track),
+            // A client that has ended shows and hears nothing.
+            ToEngine::Show(track, view) => self.client.show(track, view).unwrap_or_default(),
+            ToEngine::Hide(track) => self.client.hide(track).unwrap_or_default(),
+            ToEngine::Listen(track, always) => self.client.listen(track, always).unwrap_or_default(),
+            ToEngine::SetVisible(visible) => received.set_visible(visible),
+            ToEngine::Capture(source, opening, kind) => {
+                self.sent.capture(source, opening, kind, object(objects)?);
+            }
+            ToEngine::Release(source) => self.sent.release(source),
+            ToEngine::SetMuted(muted) => self.sent.set_muted(muted),
+            ToEngine::Loudspeaker => received.play_through(object(objects)?),
+            ToEngine::WatchFigures => self.page.watch_figures(),
+            ToEngine::Taken => self.page.taken(),
+            ToEngine::Leave => self.leave(),
+        }
+        Ok(())
+    }
+
+    /// Passes on what the client says until the call is over.
+    async fn run(self: Rc<Self>, mut events: EventStream) {
+        while let Some(event) = events.next().await {
+            self.take(event);
+        }
+        self.close();
+    }
+
+    fn take(&self, event: Event) {
+        let (received, sent) = (&self.received, &self.sent);
+        match event {
+            Event::Frame(frame) => received.take(frame),
+            Event::Connection(status) => {
+                if status.state != ConnectionState::Connected {
+                    sent.disconnected();
+                }
+                // Whoever learns that it is connected may ask for the session next.
+                self.page.renew_figures();
+                self.report();
+                received.push(CallEvent::Connection(status));
+            }
+            Event::Joined {
+                session,
+                participants,
+                ..
+            } => received.change(RosterChange::Replaced {
+                session,
+                participants,
+            }),
+            Event::ParticipantJoined(participant) => received.change(RosterChange::Joined(participant)),
+            Event::ParticipantLeft(session) => received.change(RosterChange::Left(session)),
+            Event::TrackChanged { session, track } => {
+                received.change(RosterChange::TrackChanged { session, track });
+            }
+            Event::TrackRemoved(track) => received.change(RosterChange::TrackRemoved(track)),
+            Event::TrackAccepted(track) => sent.accepted(track),
+            Event::KeyframeWanted { track, spatial } => sent.keyframe_wanted(track, spatial),
+            Event::LayersWanted {
+                track,
+                spatial_layers,
+            } => sent.watched(track, spatial_layers),
+            Event::EncoderTargets(_) => {}
+            Event::Speakers(sessions) => received.push(CallEvent::Speakers(sessions)),
+            Event::Reachability {
+                other_relays_reachable,
+            } => {
+                let notice = Notice::OtherRelaysReachable(other_relays_reachable);
+                received.push(CallEvent::Notice(notice));
+            }
+            Event::Closed(closing) => {
+                tracing::info!(code = ?closing.code, "the call is over");
+                self.close();
+                received.push(CallEvent::Closed(closing));
+            }
+        }
+    }
+
+    /// What the page may ask for at any time.
+    fn report(&self) {
+        let now = WebClock::now();
+        self.received.refresh(now);
+        let levels = || Levels {
+            own: self.sent.level(),
+            others: self.received.levels(now),
+        };
+        let figures = || CallStats {
+            session: self.client.session(),
+            connection: self.client.stats(),
+            local_tracks: self.sent.stats(now),
+            remote_tracks: self.received.stats(now),
+        };
+        self.page.report(now, levels, figures);
+    }
+
+    fn leave(&self) {
+        self.client.leave();
+        self.sent.close();
+    }
+
+    fn close(&self) {
+        self.sent.close();
+        self.received.close();
+    }
+}
+
+/// Reports as long as there is a call.
+async fn report(engine: Weak<Engine>) {
+    while let Some(engine) = engine.upgrade() {
+        engine.report();
+        drop(engine);
+        sleep(LEVELS_INTERVAL).await;
+    }
+}

@@ -1,0 +1,12 @@
+//! In which form captured pictures and sound come from the page, which opens the devices, to the engine, which
+//! encodes them.
+
+use serde::{Deserialize, Serialize};
+
+/// What the page hands over for a track that is captured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum FeedKind {
+    /// The `ReadableStream` of a `MediaStreamTrackProcessor`, of `VideoFrame` or `AudioData`. What flows through
+    /// it does not pass the page's thread.
+    Stream,
+}
