@@ -10,9 +10,9 @@ use crate::core::View;
 use crate::media::device_error::Source;
 use crate::media::feed::FeedKind;
 
-/// A canvas of the page, by a number that the page gives it when it hands its drawing over.
+/// An element of the page that shows pictures, by a number that the page gives it when it hands it over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct CanvasId(pub(crate) u32);
+pub(crate) struct SurfaceId(pub(crate) u32);
 
 /// One capture among all of a call. The page counts them, so that what is said of an earlier one is told from
 /// what is said of the one in use.
@@ -25,12 +25,13 @@ pub(crate) struct Opening(pub(crate) u64);
 pub(crate) enum ToEngine {
     /// Connect. The first message, and the only one of its kind.
     Start(Box<Start>),
-    /// The canvas that will be called so. Beside it: its `OffscreenCanvas`.
-    Canvas(CanvasId),
-    /// That canvas is gone from the page.
-    ForgetCanvas(CanvasId),
+    /// What will be called so. Beside it: the `OffscreenCanvas` of a canvas, or the `WritableStream` of pictures for a
+    /// `<video>`.
+    Surface(SurfaceId),
+    /// That element is gone from the page.
+    ForgetSurface(SurfaceId),
     /// Draw a track there from now on.
-    Attach(TrackRef, CanvasId),
+    Attach(TrackRef, SurfaceId),
     /// Draw it no more.
     Detach(TrackRef),
     /// A track can be seen, so large.

@@ -7,13 +7,13 @@ use std::time::Duration;
 use videocall_types::{CloseCode, Closing, Timestamp, TrackRef};
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::spawn_local;
-use web_sys::{HtmlCanvasElement, HtmlVideoElement, MediaStream};
+use web_sys::{HtmlElement, HtmlVideoElement, MediaStream};
 
-use super::canvases::Canvases;
 use super::events::{CallEvent, Levels, Notice, Priority};
 use super::local::{Local, Start as Devices};
 use super::queue::{CallEvents, EventQueue};
 use super::roster::Roster;
+use super::surfaces::Surfaces;
 use super::worker::Engine;
 use crate::ClientConfig;
 use crate::bridge::messages::{FromEngine, Start, ToEngine};
@@ -96,7 +96,7 @@ struct Inner {
     /// As far as events have told it, for when the user interface falls behind.
     roster: RefCell<Roster>,
     local: Rc<Local>,
-    canvases: Canvases,
+    surfaces: Surfaces,
     viewport: Viewport,
     loudspeaker: OnceCell<Loudspeaker>,
     levels: RefCell<Levels>,
@@ -142,7 +142,7 @@ impl Call {
         };
         let inner = Rc::new(Inner {
             local: Local::start(port.clone(), events.clone(), devices),
-            canvases: Canvases::new(port.clone()),
+            surfaces: Surfaces::new(port.clone()),
             viewport: Viewport::new(port.clone()),
             engine,
             port,
@@ -194,23 +194,23 @@ impl Call {
         self.0.0.local.stop_screen();
     }
 
-    /// Draws a video track of somebody else on this canvas from now on, whose size follows the
-    /// picture's. A track without a canvas is not received, so the page attaches one as soon as it
+    /// Shows a video track of somebody else in this element from now on, a `<canvas>` or a `<video>`: see
+    /// [`super::picture_tag`]. A track without one is not received, so the page attaches one as soon as it
     /// knows the track, whatever the state of its picture. The rest follows from the page: what is off
     /// screen, without extent or on a hidden page is not received either, and the quality is the one that
-    /// the canvas's size on the display asks for.
+    /// the element's size on the display asks for.
     ///
-    /// The canvas's drawing is handed over to the engine for good: it must have no context, it serves this call
+    /// The element is handed over to the engine for good: it must have no context and no source, it serves this call
     /// alone, and one that was taken out of the document while no track was attached shows nothing any more.
-    pub fn attach(&self, track: TrackRef, canvas: HtmlCanvasElement) {
-        self.0.0.canvases.attach(track, &canvas);
-        self.0.0.viewport.add(track, canvas);
+    pub fn attach(&self, track: TrackRef, element: HtmlElement) {
+        self.0.0.surfaces.attach(track, &element);
+        self.0.0.viewport.add(track, element);
     }
 
     /// Draws the track no more.
     pub fn detach(&self, track: TrackRef) {
         self.0.0.viewport.remove(track);
-        self.0.0.canvases.detach(track);
+        self.0.0.surfaces.detach(track);
     }
 
     /// When the path is too short for all pictures, those of higher priority are kept longer. Holds while

@@ -2,13 +2,13 @@
 //! worker, on a second instance of the page's WebAssembly module.
 //!
 //! It holds the [`crate::Client`] with its connections, decodes, mixes and draws what the others send, and
-//! encodes what the page captures. Devices, canvases on the page, the audio context and all that is seen are
+//! encodes what the page captures. Devices, surfaces on the page, the audio context and all that is seen are
 //! left to the page ([`crate::call`]); [`crate::bridge`] says what the two tell each other.
 
-mod canvases;
 mod received;
 mod report;
 mod sent;
 mod session;
+mod surfaces;
 
 pub use session::{is_here, videocall_engine};

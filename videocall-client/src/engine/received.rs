@@ -1,4 +1,4 @@
-//! Everybody else's tracks: frames to decoders, decoders to canvases and loudspeaker, and whether there is
+//! Everybody else's tracks: frames to decoders, decoders to surfaces and loudspeaker, and whether there is
 //! a picture to show.
 
 use std::cell::{Cell, RefCell};
@@ -7,18 +7,19 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use videocall_types::{Frame, LayerId, Timestamp, TrackKind, TrackRef};
-use web_sys::{MessagePort, OffscreenCanvas};
+use web_sys::MessagePort;
 
-use super::canvases::Canvases;
 use super::report::Reporter;
+use super::surfaces::Surfaces;
 use crate::Client;
-use crate::bridge::messages::CanvasId;
+use crate::bridge::messages::SurfaceId;
 use crate::call::{CallEvent, PictureState, Roster, RosterChange};
 use crate::media::parameters::AUDIO_SAMPLE_RATE;
 use crate::media::web::painter::Painter;
 use crate::media::web::remote_audio::RemoteAudio;
 use crate::media::web::remote_video::RemoteVideo;
 use crate::media::web::speaker::Speaker;
+use crate::media::web::surface::Surface;
 use crate::stats::{LayerStats, RemoteTrackStats};
 use crate::transport::web::WebClock;
 
@@ -39,7 +40,7 @@ pub(super) struct Received {
     seen_since: Cell<Timestamp>,
     roster: RefCell<Roster>,
     videos: RefCell<HashMap<TrackRef, RemoteVideo>>,
-    canvases: RefCell<Canvases>,
+    surfaces: RefCell<Surfaces>,
     audios: RefCell<HashMap<TrackRef, RemoteAudio>>,
     shown: RefCell<HashMap<TrackRef, Shown>>,
 }
@@ -71,7 +72,7 @@ impl Received {
             seen_since: Cell::default(),
             roster: RefCell::default(),
             videos: RefCell::default(),
-            canvases: RefCell::default(),
+            surfaces: RefCell::default(),
             audios: RefCell::default(),
             shown: RefCell::default(),
         })
@@ -100,29 +101,29 @@ impl Received {
         }
     }
 
-    /// The page has handed over a canvas.
-    pub(super) fn add_canvas(&self, id: CanvasId, canvas: OffscreenCanvas) {
-        self.canvases.borrow_mut().add(id, canvas);
+    /// The page has handed over what shows pictures.
+    pub(super) fn add_surface(&self, id: SurfaceId, surface: Surface) {
+        self.surfaces.borrow_mut().add(id, surface);
     }
 
-    /// A canvas is gone from the page.
-    pub(super) fn forget_canvas(&self, id: CanvasId) {
-        self.canvases.borrow_mut().forget(id);
+    /// A surface is gone from the page.
+    pub(super) fn forget_surface(&self, id: SurfaceId) {
+        self.surfaces.borrow_mut().forget(id);
     }
 
-    /// Draws a track on this canvas.
-    pub(super) fn attach(&self, track: TrackRef, id: CanvasId) {
-        let canvas = self.canvases.borrow_mut().attach(track, id);
+    /// Shows a track on this surface.
+    pub(super) fn attach(&self, track: TrackRef, id: SurfaceId) {
+        let surface = self.surfaces.borrow_mut().attach(track, id);
         if let Some(video) = self.videos.borrow().get(&track) {
-            video.set_canvas(canvas, WebClock::now());
+            video.set_surface(surface, WebClock::now());
         }
     }
 
     /// Draws the track no more.
     pub(super) fn detach(&self, track: TrackRef) {
-        self.canvases.borrow_mut().detach(track);
+        self.surfaces.borrow_mut().detach(track);
         if let Some(video) = self.videos.borrow().get(&track) {
-            video.set_canvas(None, WebClock::now());
+            video.set_surface(None, WebClock::now());
         }
     }
 
@@ -144,7 +145,7 @@ impl Received {
     /// Ends all decoding; to be called when the call is over.
     pub(super) fn close(&self) {
         self.videos.borrow_mut().clear();
-        self.canvases.take();
+        self.surfaces.take();
         self.audios.borrow_mut().clear();
         self.speaker.close();
     }
@@ -223,7 +224,7 @@ impl Received {
                     received.picture_came(track);
                 }
             });
-            video.begin_on(self.canvases.borrow().of(track));
+            video.begin_on(self.surfaces.borrow().of(track));
             video
         });
         action(video);

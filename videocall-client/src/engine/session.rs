@@ -15,6 +15,7 @@ use crate::bridge::messages::{FromEngine, Start, ToEngine};
 use crate::bridge::port::{Listening, Port, object};
 use crate::call::{CallEvent, Levels, Notice, RosterChange};
 use crate::core::{ConnectionState, Event};
+use crate::media::web::surface::Surface;
 use crate::stats::CallStats;
 use crate::transport::web::{WebClock, sleep};
 use crate::{Client, EventStream};
@@ -119,8 +120,8 @@ impl Engine {
         let received = &self.received;
         match message {
             ToEngine::Start(_) => return Err("a call is started once".to_owned()),
-            ToEngine::Canvas(id) => received.add_canvas(id, object(objects)?),
-            ToEngine::ForgetCanvas(id) => received.forget_canvas(id),
+            ToEngine::Surface(id) => received.add_surface(id, Surface::new(object(objects)?)?),
+            ToEngine::ForgetSurface(id) => received.forget_surface(id),
             ToEngine::Attach(track, id) => received.attach(track, id),
             ToEngine::Detach(track) => received.detach(track),
             // A client that has ended shows and hears nothing.

@@ -1,9 +1,9 @@
-//! The canvas on which somebody else's track is drawn.
+//! The element in which somebody else's track is shown.
 
 use videocall_client::Call;
-use videocall_client::call::Priority;
+use videocall_client::call::{Priority, picture_tag};
 use videocall_types::TrackRef;
-use web_sys::HtmlCanvasElement;
+use web_sys::HtmlElement;
 use yew::prelude::*;
 
 #[derive(PartialEq, Properties)]
@@ -16,19 +16,17 @@ pub(super) struct RemotePictureProps {
     pub(super) class: &'static str,
 }
 
-/// The canvas is there even without a track, so that a camera that comes later finds it.
+/// The element is there even without a track, so that a camera that comes later finds it.
 #[component]
 pub(super) fn RemotePicture(props: &RemotePictureProps) -> Html {
-    let canvas = use_node_ref();
+    let element = use_node_ref();
     {
-        let canvas = canvas.clone();
+        let element = element.clone();
         use_effect_with((props.call.clone(), props.track), move |(call, track)| {
-            let attached = track
-                .zip(canvas.cast::<HtmlCanvasElement>())
-                .map(|(track, canvas)| {
-                    call.attach(track, canvas);
-                    (call.clone(), track)
-                });
+            let attached = track.zip(element.cast::<HtmlElement>()).map(|(track, element)| {
+                call.attach(track, element);
+                (call.clone(), track)
+            });
             move || {
                 if let Some((call, track)) = attached {
                     call.detach(track);
@@ -42,5 +40,5 @@ pub(super) fn RemotePicture(props: &RemotePictureProps) -> Html {
             call.set_priority(track, *priority);
         }
     });
-    html! { <canvas ref={canvas} class={classes!("size-full", props.class)} /> }
+    html! { <@{picture_tag()} ref={element} class={classes!("size-full", props.class)} /> }
 }

@@ -15,6 +15,7 @@ pub(crate) mod remote_video;
 mod samples;
 mod sound_decoder;
 pub(crate) mod speaker;
+pub(crate) mod surface;
 mod video_decoder;
 mod video_encoder;
 pub(crate) mod video_sender;

@@ -1,4 +1,4 @@
-//! One video track of somebody else: from frames to a canvas.
+//! One video track of somebody else: from frames to what shows them.
 //!
 //! It decides what is decoded: nothing while nobody looks, nothing whose references are missing, and no
 //! enhancement while the decoder is behind.
@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use videocall_types::limits::KEYFRAME_REQUEST_INTERVAL;
 use videocall_types::{DecoderConfig, DependencyTracker, Frame, Timestamp, TrackKind, TrackRef};
-use web_sys::{OffscreenCanvas, VideoFrame};
+use web_sys::VideoFrame;
 
 use super::guard::Guard;
 use super::painter::{Painter, Picture};
+use super::surface::Surface;
 use super::video_decoder::PictureDecoder;
 use crate::Client;
 use crate::media::freeze::FreezeMeter;
@@ -28,7 +29,7 @@ const SLOW_DECODER: u32 = 4;
 /// Frames in the decoder beyond which everything is left out until a keyframe: half a second at 30 fps.
 const STUCK_DECODER: u32 = 15;
 
-/// A track without a canvas keeps what came since its last keyframe for this long after it appeared or was
+/// A track without a surface keeps what came since its last keyframe for this long after it appeared or was
 /// detached, so that the first picture is there when the page has made room for it.
 const BACKLOG_TIME: Duration = Duration::from_secs(2);
 
@@ -117,27 +118,30 @@ impl RemoteVideo {
     pub(crate) fn take(&self, frame: Frame, now: Timestamp) {
         let state = &self.0;
         state.note(&frame, now);
-        if state.picture.has_canvas() {
+        if state.picture.has_surface() {
             state.decode(&frame, now);
         } else {
             state.backlog.borrow_mut().keep(frame, now);
         }
     }
 
-    /// Draws on this canvas from the first frame on.
-    pub(crate) fn begin_on(&self, canvas: Option<OffscreenCanvas>) {
-        self.0.painter.set_canvas(&self.0.picture, canvas);
+    /// Shows its pictures here from the first frame on.
+    pub(crate) fn begin_on(&self, surface: Option<Surface>) {
+        self.0.painter.set_surface(&self.0.picture, surface);
     }
 
-    /// Draws on this canvas from now on, or nowhere.
-    pub(crate) fn set_canvas(&self, canvas: Option<OffscreenCanvas>, now: Timestamp) {
+    /// Shows its pictures here from now on, or nowhere.
+    pub(crate) fn set_surface(&self, surface: Option<Surface>, now: Timestamp) {
         let state = &self.0;
-        if canvas.as_ref().is_some_and(|canvas| state.picture.is_on(canvas)) {
+        if surface
+            .as_ref()
+            .is_some_and(|surface| state.picture.is_on(surface))
+        {
             return;
         }
-        let was_seen = state.picture.has_canvas();
-        state.painter.set_canvas(&state.picture, canvas);
-        match (was_seen, state.picture.has_canvas()) {
+        let was_seen = state.picture.has_surface();
+        state.painter.set_surface(&state.picture, surface);
+        match (was_seen, state.picture.has_surface()) {
             (false, true) => state.resume(now),
             (true, false) => state.pause(now),
             _ => {}
@@ -210,7 +214,7 @@ impl State {
     }
 
     /// Nobody looks any more. What comes next is kept for a moment: a page that rearranges its tiles takes
-    /// canvases away and gives new ones.
+    /// surfaces away and gives new ones.
     fn pause(&self, now: Timestamp) {
         self.start_over();
         self.rest();

@@ -1,4 +1,4 @@
-//! Which canvases can be seen, and how large: the relay sends what is shown and nothing else.
+//! Which pictures can be seen, and how large: the relay sends what is shown and nothing else.
 //!
 //! The page sees it and tells the engine; what it means for the subscription is decided in the client's core.
 
@@ -11,7 +11,7 @@ use videocall_types::TrackRef;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
 use web_sys::{
-    HtmlCanvasElement, IntersectionObserver, IntersectionObserverEntry, ResizeObserver, VisibilityState,
+    HtmlElement, IntersectionObserver, IntersectionObserverEntry, ResizeObserver, VisibilityState,
 };
 
 use super::js::{self, Listener};
@@ -19,7 +19,7 @@ use crate::bridge::messages::ToEngine;
 use crate::bridge::port::Port;
 use crate::core::View;
 
-/// The canvases on which tracks are drawn.
+/// The elements in which tracks are shown.
 pub(crate) struct Viewport {
     state: Rc<State>,
     resize: Option<ResizeObserver>,
@@ -36,7 +36,7 @@ struct State {
 }
 
 struct Tile {
-    canvas: HtmlCanvasElement,
+    element: HtmlElement,
     /// Part of it is on screen, as far as is known.
     on_screen: bool,
     priority: u32,
@@ -44,7 +44,7 @@ struct Tile {
 }
 
 impl Viewport {
-    /// No canvases so far.
+    /// No elements so far.
     pub(crate) fn new(engine: Port<ToEngine>) -> Self {
         let state = Rc::new(State {
             engine,
@@ -78,19 +78,19 @@ impl Viewport {
         }
     }
 
-    /// The track is drawn here from now on.
-    pub(crate) fn add(&self, track: TrackRef, canvas: HtmlCanvasElement) {
-        self.remove_canvas(track);
+    /// The track is shown here from now on.
+    pub(crate) fn add(&self, track: TrackRef, element: HtmlElement) {
+        self.remove_element(track);
         let mut tiles = self.state.tiles.borrow_mut();
         let before = tiles.remove(&track);
         if let Some(observer) = &self.resize {
-            observer.observe(&canvas);
+            observer.observe(&element);
         }
         if let Some(observer) = &self.intersection {
-            observer.observe(&canvas);
+            observer.observe(&element);
         }
         let tile = Tile {
-            canvas,
+            element,
             // Until the observer says otherwise, which is with the next picture of the display.
             on_screen: true,
             priority: before.as_ref().map_or(0, |before| before.priority),
@@ -101,9 +101,9 @@ impl Viewport {
         self.state.tell(track);
     }
 
-    /// The track is drawn nowhere.
+    /// The track is shown nowhere.
     pub(crate) fn remove(&self, track: TrackRef) {
-        self.remove_canvas(track);
+        self.remove_element(track);
         let tile = self.state.tiles.borrow_mut().remove(&track);
         if tile.is_some_and(|tile| tile.told.is_some()) {
             self.state.engine.post(&ToEngine::Hide(track));
@@ -118,14 +118,14 @@ impl Viewport {
         self.state.tell(track);
     }
 
-    fn remove_canvas(&self, track: TrackRef) {
+    fn remove_element(&self, track: TrackRef) {
         let tiles = self.state.tiles.borrow();
         let Some(tile) = tiles.get(&track) else { return };
         if let Some(observer) = &self.resize {
-            observer.unobserve(&tile.canvas);
+            observer.unobserve(&tile.element);
         }
         if let Some(observer) = &self.intersection {
-            observer.unobserve(&tile.canvas);
+            observer.unobserve(&tile.element);
         }
     }
 }
@@ -153,7 +153,7 @@ impl State {
             let entry: IntersectionObserverEntry = entry.unchecked_into();
             let target = entry.target();
             let mut tiles = self.tiles.borrow_mut();
-            let tile = tiles.iter_mut().find(|(_, tile)| **tile.canvas == target);
+            let tile = tiles.iter_mut().find(|(_, tile)| *tile.element == target);
             let Some((&track, tile)) = tile else { continue };
             tile.on_screen = entry.is_intersecting();
             drop(tiles);
@@ -189,8 +189,8 @@ impl Tile {
         let scale = js::window().map_or(1.0, |window| window.device_pixel_ratio());
         let pixels = |length: i32| (f64::from(length) * scale).ceil() as u32;
         let (width, height) = (
-            pixels(self.canvas.client_width()),
-            pixels(self.canvas.client_height()),
+            pixels(self.element.client_width()),
+            pixels(self.element.client_height()),
         );
         (self.on_screen && width > 0 && height > 0).then_some(View {
             width,
