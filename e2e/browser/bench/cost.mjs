@@ -55,6 +55,12 @@ async function takeTurns(delay) {
   window.media = new MediaStream([camera, ...stream.getAudioTracks()]);
 }
 
+/** Runs in the receiver's page: pictures of all tiles so far. */
+function framesShown() {
+  const videos = [...document.querySelectorAll('video')];
+  return videos.reduce((sum, video) => sum + video.getVideoPlaybackQuality().totalVideoFrames, 0);
+}
+
 /** Seconds of processor time that all processes of a browser have used. */
 async function cpuSeconds(session) {
   const { processInfo } = await session.send('SystemInfo.getProcessInfo');
@@ -71,8 +77,8 @@ async function cpuSeconds(session) {
 
 /** A watcher's browser with everything it shows. */
 class Watcher {
-  constructor(browser, page, framesShown) {
-    Object.assign(this, { browser, page, framesShown });
+  constructor(browser, page) {
+    Object.assign(this, { browser, page });
   }
 
   /** Processor time in per cent of a core, and pictures per second of all tiles together. */
@@ -81,7 +87,7 @@ class Watcher {
     const read = async () => ({
       at: performance.now(),
       cpu: await cpuSeconds(session),
-      frames: await this.framesShown(),
+      frames: await this.page.evaluate(framesShown),
     });
     const before = await read();
     await new Promise((resolve) => setTimeout(resolve, milliseconds));
@@ -129,12 +135,7 @@ async function watchOurs(stage, server, grid, transport, ends) {
   await page.goto(`${server.url}/meeting/watcher/${meeting}?join=now&transport=${transport}`);
   const live = page.locator('[data-testid="tile"][data-track="camera"][data-state="live"]');
   await until(`${grid.tiles} tiles are live`, async () => (await live.count()) === grid.tiles, START_TIMEOUT);
-  const framesShown = () =>
-    page.evaluate(() => {
-      const cameras = window.videocall.stats().remoteTracks.filter(({ kind }) => kind === 'camera');
-      return cameras.reduce((sum, track) => sum + track.framesDecoded, 0);
-    });
-  return new Watcher(browser, page, framesShown);
+  return new Watcher(browser, page);
 }
 
 async function watchWebrtc(stage, server, grid, ends) {
@@ -164,12 +165,7 @@ async function watchWebrtc(stage, server, grid, ends) {
     },
     START_TIMEOUT,
   );
-  const framesShown = () =>
-    page.evaluate(() => {
-      const videos = [...document.querySelectorAll('video')];
-      return videos.reduce((sum, video) => sum + video.getVideoPlaybackQuality().totalVideoFrames, 0);
-    });
-  return new Watcher(browser, page, framesShown);
+  return new Watcher(browser, page);
 }
 
 /** Measures one grid of one contestant; everything that was started for it ends with it. */

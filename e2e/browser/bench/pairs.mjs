@@ -86,7 +86,7 @@ export class Pair {
     const tile = '[data-testid="tile"][data-name="sender"][data-track="camera"]';
     await this.receiver.waitForSelector(`${tile}[data-state="live"]`);
     await this.receiver.waitForSelector(`[data-testid="connection"][data-transport="${transport}"]`);
-    this.picture = `${tile} canvas`;
+    this.picture = `${tile} :is(canvas, video)`;
   }
 
   /** Waits until the picture is as wide as it was captured, and tones are heard. */
