@@ -90,10 +90,11 @@ pub(super) fn SpeakingRing(props: &SpeakingRingProps) -> Html {
     let visible = if props.speaking {
         "opacity-100"
     } else {
-        "opacity-0"
+        // What is merely transparent is composited with every picture.
+        "opacity-0 invisible"
     };
     html! {
         <div class={classes!("pointer-events-none", "absolute", "inset-0", "rounded-xl", "ring-3", "ring-live", "ring-inset",
-            "transition-opacity", "duration-150", visible)} aria-hidden="true" />
+            "transition-[opacity,visibility]", "duration-150", visible)} aria-hidden="true" />
     }
 }
