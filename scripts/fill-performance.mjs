@@ -104,6 +104,7 @@ function latency() {
     ['frames_shown_pct', 'pictures shown', '%', 1],
     ['mouth_to_ear_p50_ms', 'mouth to ear, p50', 'ms', 1, 1],
     ['mouth_to_ear_p95_ms', 'mouth to ear, p95', 'ms', 1],
+    ['sound_after_picture_p50_ms', 'sound after picture', 'ms', 1],
   ];
   const sizes = [['call', '640x360'], ['hd', '1280x720']];
   return `${about('latency')}\n${againstWebrtc('latency', delays, sizes)}`;

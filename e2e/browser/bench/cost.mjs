@@ -32,12 +32,23 @@ function hideDevices() {
   };
 }
 
-/** Runs in the receiver's page: lays the videos out as our page lays out its tiles. */
+/** Runs in the receiver's page: shows the videos in tiles as ours are, with round corners and a name. */
 function layOut() {
-  document.body.style = 'margin: 0; background: black; display: grid; height: 100vh; grid-auto-rows: 1fr';
   const videos = [...document.querySelectorAll('video')];
-  document.body.style.gridTemplateColumns = `repeat(${Math.ceil(Math.sqrt(videos.length))}, 1fr)`;
-  for (const video of videos) video.style = 'width: 100%; height: 100%; object-fit: cover; min-height: 0';
+  const columns = Math.ceil(Math.sqrt(videos.length));
+  document.body.style = `margin: 0; padding: 56px 12px 72px; box-sizing: border-box; height: 100vh; display: grid;
+    gap: 8px; grid-auto-rows: 1fr; grid-template-columns: repeat(${columns}, 1fr); font: 13px sans-serif`;
+  for (const [index, video] of videos.entries()) {
+    video.style = 'width: 100%; height: 100%; object-fit: cover';
+    const name = document.createElement('div');
+    name.textContent = `robot-${index}`;
+    name.style = `position: absolute; left: 8px; bottom: 8px; padding: 4px 8px; border-radius: 8px; color: white;
+      background: rgb(0 0 0 / 60%)`;
+    const tile = document.createElement('div');
+    tile.style = 'position: relative; overflow: hidden; border-radius: 12px; min-height: 0';
+    tile.append(video, name);
+    document.body.append(tile);
+  }
 }
 
 /**
@@ -134,7 +145,15 @@ async function watchOurs(stage, server, grid, transport, ends) {
   await page.addInitScript(hideDevices);
   await page.goto(`${server.url}/meeting/watcher/${meeting}?join=now&transport=${transport}`);
   const live = page.locator('[data-testid="tile"][data-track="camera"][data-state="live"]');
-  await until(`${grid.tiles} tiles are live`, async () => (await live.count()) === grid.tiles, START_TIMEOUT);
+  await until(
+    `${grid.tiles} tiles are live`,
+    async () => {
+      const count = await live.count();
+      if (count === grid.tiles) return true;
+      throw new Error(`${count} are`);
+    },
+    START_TIMEOUT,
+  );
   return new Watcher(browser, page);
 }
 

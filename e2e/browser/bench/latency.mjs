@@ -37,10 +37,11 @@ const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, mill
 
 function options() {
   const { positionals } = parseArgs({ allowPositionals: true });
-  const found = { rounds: 4, seconds: 6, parts: [] };
+  const given = positionals.length > 0 ? [`ARGS="${positionals.join(' ')}"`] : [];
+  const found = { rounds: 4, seconds: 6, parts: [], given };
   for (const text of positionals) {
     const [key, value] = text.split('=');
-    if (value !== undefined && key in found) found[key] = Number(value);
+    if (value > 0 && ['rounds', 'seconds'].includes(key)) found[key] = Number(value);
     else if (key in PARTS) found.parts.push(key);
     else throw new Error(`unknown: ${text}; there are ${Object.keys(PARTS)}, rounds=N and seconds=N`);
   }
@@ -95,6 +96,7 @@ async function callDelays(stage, server, { rounds, seconds }, scenario) {
   };
   plot(`latency-${scenario}-picture.svg`, 'glass', 'Glass to glass');
   if (scenario === 'call') plot('latency-call-sound.svg', 'mouth', 'Mouth to ear');
+  const lag = (name) => percentile(of(name, 'mouth'), 0.5) - percentile(of(name, 'glass'), 0.5);
   const shown = (name) => (100 * of(name, 'glass').length) / found[name].reduce((sum, call) => sum + call.captured, 0);
   return [
     ...comparison(scenario, 'glass_to_glass_p50_ms', 'ms', (name) => percentile(of(name, 'glass'), 0.5)),
@@ -102,6 +104,7 @@ async function callDelays(stage, server, { rounds, seconds }, scenario) {
     ...comparison(scenario, 'frames_shown_pct', '%', shown),
     ...comparison(scenario, 'mouth_to_ear_p50_ms', 'ms', (name) => percentile(of(name, 'mouth'), 0.5)),
     ...comparison(scenario, 'mouth_to_ear_p95_ms', 'ms', (name) => percentile(of(name, 'mouth'), 0.95)),
+    ...comparison(scenario, 'sound_after_picture_p50_ms', 'ms', lag),
   ];
 }
 
@@ -170,26 +173,30 @@ async function stages(stage, server, { rounds, seconds }) {
 
 const PARTS = { call: callDelays, hd: callDelays, cost: costs, stages };
 
+function printWithAims(rows) {
+  print(rows);
+  for (const { scenario, carrier, metric, ratio } of rows.filter(({ metric, ratio }) => metric in AIMS && ratio)) {
+    const verdict = ratio <= AIMS[metric] ? 'reached' : 'missed';
+    console.log(`${scenario} ${carrier} ${metric}: ${ratio} of WebRTC's; aim ${AIMS[metric]}: ${verdict}`);
+  }
+  console.log();
+}
+
 const asked = options();
 const stage = new Stage();
 try {
   const server = await videocallServer(stage);
-  const rows = [];
   for (const part of asked.parts) {
-    const found = await PARTS[part](stage, server, asked, part);
-    print(found);
-    for (const { scenario, carrier, metric, ratio } of found.filter(({ metric, ratio }) => metric in AIMS && ratio)) {
-      const verdict = ratio <= AIMS[metric] ? 'reached' : 'missed';
-      console.log(`${scenario} ${carrier} ${metric}: ${ratio} of WebRTC's; aim ${AIMS[metric]}: ${verdict}`);
-    }
-    console.log();
-    rows.push(...found);
+    console.log(`──── ${part} ────`);
+    const rows = await PARTS[part](stage, server, asked, part);
+    printWithAims(rows);
+    // A part that fails later takes nothing from those before it.
+    const measured = new Set(rows.map(({ scenario }) => scenario));
+    writeRows('latency', rows, ({ scenario }) => measured.has(scenario));
   }
-  const measured = new Set(rows.map(({ scenario }) => scenario));
-  writeRows('latency', rows, ({ scenario }) => measured.has(scenario));
   const browser = await openBrowser(stage);
-  const about = { command: `make bench-latency ARGS="${process.argv.slice(2).join(' ')}"`, machine: machine(browser) };
-  write('latency-about.json', `${JSON.stringify(about, null, 2)}\n`);
+  const command = ['make bench-latency', ...asked.given].join(' ');
+  write('latency-about.json', `${JSON.stringify({ command, machine: machine(browser) }, null, 2)}\n`);
 } catch (error) {
   await stage.explain();
   throw error;
