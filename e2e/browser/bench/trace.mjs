@@ -43,7 +43,9 @@ function watchInterfaces({ now }) {
 
   const write = WritableStreamDefaultWriter.prototype.write;
   WritableStreamDefaultWriter.prototype.write = function (chunk) {
-    note('written', 0, chunk?.byteLength ?? 0);
+    // Pictures go to a `<video>`, all else to the network.
+    if (chunk instanceof VideoFrame) note('drawn', chunk.timestamp, 0, chunk.displayWidth);
+    else note('written', 0, chunk?.byteLength ?? 0);
     return write.call(this, chunk);
   };
   const send = WebSocket.prototype.send;
@@ -84,18 +86,11 @@ function watchInterfaces({ now }) {
 
 const SCRIPT = `(${watchInterfaces})({ now: ${clock} });`;
 
-/** Traces this page and its workers from its next address on. */
+/** Traces this page and its workers from its next address on. A worker is long there before it makes its first codec. */
 export async function trace(page) {
   await page.addInitScript(SCRIPT);
-  await page.route(/\.js$/, async (route) => {
-    if (route.request().resourceType() !== 'script' || !(await isWorker(route))) return route.fallback();
-    const response = await route.fetch();
-    await route.fulfill({ response, body: `${SCRIPT}\n${await response.text()}` });
-  });
-}
-
-async function isWorker(route) {
-  return (await route.request().headerValue('sec-fetch-dest')) === 'worker';
+  // One that has ended meanwhile has nothing to trace.
+  page.on('worker', (worker) => worker.evaluate(SCRIPT).catch(() => {}));
 }
 
 /** What was noted in a page and its workers. */
