@@ -10,7 +10,7 @@ export const CONTESTANTS = ['webtransport', 'websocket', 'webrtc'];
 /** What a product asks a camera and a microphone for: as much as they give. */
 const CONSTRAINTS = { audio: true, video: { width: { ideal: 1280 }, height: { ideal: 720 } } };
 
-/** Seconds until sound and pictures have settled: WebRTC begins with small pictures and a guess of the bandwidth. */
+/** Milliseconds until sound and pictures have settled, at most: WebRTC begins with small pictures and a guess of the bandwidth. */
 const SETTLE_TIMEOUT = 30_000;
 
 let meetings = 0;
@@ -53,7 +53,9 @@ export class Pair {
    */
   static async open(browser, server, contestant, { viewport, prepare = async () => {} }) {
     const pair = new Pair();
-    pair.contexts = [await browser.newContext({ viewport, bypassCSP: true }), await browser.newContext({ viewport, bypassCSP: true })];
+    // What measures comes from blobs, which our page's policy rightly forbids.
+    const options = { viewport, bypassCSP: true };
+    pair.contexts = [await browser.newContext(options), await browser.newContext(options)];
     [pair.sender, pair.receiver] = await Promise.all(pair.contexts.map((context) => context.newPage()));
     pair.console = [];
     for (const page of [pair.sender, pair.receiver]) {
