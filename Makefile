@@ -28,7 +28,7 @@ bench: ## Run the benchmarks
 bench-relay: ## Run the relays' benchmark, or some of it: ARGS="stage-50 websocket"
 	@scripts/setup.sh test && scripts/bench.sh relay -- $(ARGS)
 
-bench-latency: ## Compare delays and receiver's cost with WebRTC's: ARGS="call", hd, cost, stages
+bench-latency: ## Compare delays and receiver's cost with WebRTC's: ARGS="call", hd, cost, stages, codecs
 	@scripts/setup.sh test && scripts/bench.sh latency -- $(ARGS)
 
 soak: ## Let people come and go for ten minutes and watch the memory; ARGS=60 for a minute

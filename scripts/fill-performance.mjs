@@ -134,6 +134,16 @@ function stages() {
   return table(['From where to where', 'WebTransport, p50 / p95', 'WebSocket, p50 / p95'], lines);
 }
 
+function codecs() {
+  const rows = results('latency').filter(({ scenario }) => scenario === 'codecs');
+  const lines = [...new Set(rows.map(({ carrier }) => carrier))].map((codec) => {
+    const value = (metric, count) => digits(rows.find((row) => row.carrier === codec && row.metric === metric)?.value, count);
+    const encode = `${value('encode_p50_ms', 1)} / ${value('encode_p95_ms', 1)} ms`;
+    return [codec, encode, `${value('decode_p50_ms', 1)} ms`, `${value('kbps', 0)} kbit/s`];
+  });
+  return table(['Codec', 'encode, p50 / p95', 'decode, p50', 'of 400 kbit/s'], lines);
+}
+
 /// Each table, and the results that it is made from.
 const tables = {
   relay: [relay, 'relay'],
@@ -141,6 +151,7 @@ const tables = {
   latency: [latency, 'latency'],
   'receiver-cost': [receiverCost, 'latency'],
   stages: [stages, 'latency'],
+  codecs: [codecs, 'latency'],
 };
 
 const before = readFileSync(page, 'utf8');

@@ -1,6 +1,6 @@
 // Measures how long pictures and sound take through our call, over either carrier, and through WebRTC between two pages of
 // the same browser; and what watching costs. Prints a table, writes bench-results/latency.json and plots.
-//   node latency.mjs [PART...] [KEY=VALUE...]      parts: call, hd, cost, stages (all by default)
+//   node latency.mjs [PART...] [KEY=VALUE...]      parts: call, hd, cost, stages (these by default), codecs
 //   rounds=4 seconds=6     how often each contestant's call is opened, and how long each is measured
 
 import { join } from 'node:path';
@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util';
 
 import { delays, takeNoted, writeBarcodeFilm } from './barcode.mjs';
 import { soundDelays, writeClicks } from './clicks.mjs';
+import { codecTimes } from './codecs.mjs';
 import { GRIDS, receiverCost } from './cost.mjs';
 import { CONTESTANTS, Pair } from './pairs.mjs';
 import { COLOURS, barPlot, distributionPlot, machine, percentile, print, row, write, writeRows } from './report.mjs';
@@ -45,7 +46,7 @@ function options() {
     else if (key in PARTS) found.parts.push(key);
     else throw new Error(`unknown: ${text}; there are ${Object.keys(PARTS)}, rounds=N and seconds=N`);
   }
-  if (found.parts.length === 0) found.parts = Object.keys(PARTS);
+  if (found.parts.length === 0) found.parts = ['call', 'hd', 'cost', 'stages'];
   return found;
 }
 
@@ -171,7 +172,17 @@ async function stages(stage, server, { rounds, seconds }) {
   return rows;
 }
 
-const PARTS = { call: callDelays, hd: callDelays, cost: costs, stages };
+/** What every codec takes by itself. */
+async function codecs(stage, server, asked) {
+  const browser = await openSource(stage, SIZES.call);
+  const page = await (await browser.newContext()).newPage();
+  await page.goto(`${server.url}/readyz`);
+  const rows = await codecTimes(page, { width: SIZES.call.width, height: SIZES.call.height }, 400_000, asked);
+  await browser.close();
+  return rows;
+}
+
+const PARTS = { call: callDelays, hd: callDelays, cost: costs, stages, codecs };
 
 function printWithAims(rows) {
   print(rows);
