@@ -13,11 +13,16 @@
 use std::time::Duration;
 
 use videocall_types::limits::{MAX_SPATIAL_LAYERS, MAX_TRACKS};
-use videocall_types::{FrameHeader, ServerMessage, Timestamp, TrackId};
+use videocall_types::{FrameHeader, LayerArrival, ServerMessage, Timestamp, TrackId};
 
 /// An interval ends with the first frame after this. Five frames of a voice: enough for one of them to
 /// be fast, and soon enough for a sender to slow down before a queue is long.
 const INTERVAL: Duration = Duration::from_millis(100);
+
+/// It ends sooner when all that came in it waited so much longer than was reported: a sender that fills a
+/// queue shall hear of it before the queue is long.
+const SHORT_INTERVAL: Duration = Duration::from_millis(50);
+const LONGER_US: i64 = 40_000;
 
 /// The shortest delay of a flow is that of one or two such times. Long against everything that a
 /// queue does, short against the drift of clocks (3 ms at 50 millionths).
@@ -26,6 +31,9 @@ const BASE_WINDOW: Duration = Duration::from_secs(60);
 /// Pictures may wait in the sender's own transport while sound overtakes them. As far as
 /// retransmissions explain it, that is no sign of a queue.
 const PICTURE_ALLOWANCE_US: i64 = 150_000;
+
+/// Sound that was not heard for so long has stopped and was not lost.
+const SOUND_PAUSE: Duration = Duration::from_millis(500);
 
 /// Flows of a client that keeps to the limits. A client that changes its tracks all the time loses
 /// what is known of the one that was silent longest.
@@ -81,10 +89,15 @@ impl ArrivalMeter {
         self.frames = self.frames.saturating_add(1);
         let since = *self.since.get_or_insert(now);
         let length = now.since(since);
-        (length >= INTERVAL).then(|| {
-            self.since = Some(now);
-            self.report(length, now)
-        })
+        if length < SHORT_INTERVAL {
+            return None;
+        }
+        let delay_us = self.queueing_us(now);
+        if length < INTERVAL && delay_us <= self.delay_us.saturating_add(LONGER_US) {
+            return None;
+        }
+        self.since = Some(now);
+        Some(self.report(length, delay_us, now))
     }
 
     fn flow(&mut self, header: &FrameHeader, now: Timestamp) -> &mut Flow {
@@ -103,10 +116,16 @@ impl ArrivalMeter {
         &mut self.flows[index]
     }
 
-    fn report(&mut self, length: Duration, now: Timestamp) -> ServerMessage {
+    fn report(&mut self, length: Duration, delay_us: i64, now: Timestamp) -> ServerMessage {
         let heard = |flow: &&mut Flow| flow.received > 0;
         let missing: u64 = self.flows.iter_mut().filter(heard).map(Flow::missing).sum();
-        let delay_us = self.queueing_us(now);
+        let pictures = self.flows.iter().filter(|flow| flow.received > 0 && !flow.audio);
+        let layers = pictures.map(|flow| LayerArrival {
+            track: flow.track,
+            spatial: flow.spatial,
+            next_sequence: flow.next,
+        });
+        let layers = layers.collect();
         // A new flow has met the queue that the others have met.
         for flow in self.flows.iter_mut().filter(heard) {
             flow.base
@@ -124,6 +143,7 @@ impl ArrivalMeter {
             missing_frames: u32::try_from(missing).unwrap_or(u32::MAX),
             // Clamped above.
             delay_growth_us: growth as i32,
+            layers,
         }
     }
 }
@@ -146,11 +166,21 @@ impl ArrivalMeter {
                 pictures_us = shorter(pictures_us, waited_us);
             }
         }
+        let held_up_us = |pictures: i64| pictures.saturating_sub(PICTURE_ALLOWANCE_US);
         match (sound_us, pictures_us) {
             // Small packets of one size tell more.
-            (Some(sound), Some(pictures)) => sound.max(pictures.saturating_sub(PICTURE_ALLOWANCE_US)),
+            (Some(sound), Some(pictures)) => sound.max(held_up_us(pictures)),
+            // All sound of the interval was lost, and the pictures' parts with it, perhaps.
+            (None, Some(pictures)) if self.has_sound(now) => {
+                held_up_us(pictures).max(pictures.min(self.delay_us))
+            }
             (sound, pictures) => sound.or(pictures).unwrap_or(self.delay_us),
         }
+    }
+
+    fn has_sound(&self, now: Timestamp) -> bool {
+        let mut flows = self.flows.iter();
+        flows.any(|flow| flow.audio && flow.base.is_some() && now.since(flow.heard_at) < SOUND_PAUSE)
     }
 }
 

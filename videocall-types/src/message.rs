@@ -99,6 +99,17 @@ pub struct Capabilities {
     pub subscribe_automatically: bool,
 }
 
+/// How far a layer has arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LayerArrival {
+    /// The client's track.
+    pub track: TrackId,
+    /// Its layer.
+    pub spatial: u8,
+    /// One above the highest sequence that has arrived.
+    pub next_sequence: u64,
+}
+
 /// How a client fares. Nothing in it is about a person.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClientReport {
@@ -294,6 +305,8 @@ pub enum ServerMessage {
         missing_frames: u32,
         /// Growth of the one-way delay, microseconds.
         delay_growth_us: i32,
+        /// How far the layers of pictures have got of which anything came.
+        layers: Vec<LayerArrival>,
     },
     /// The answer to Ping.
     Pong {

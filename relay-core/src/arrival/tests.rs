@@ -52,6 +52,7 @@ impl Sender {
             received_frames,
             missing_frames,
             delay_growth_us,
+            ..
         }) = self.meter.note(header, bytes, Timestamp::from_micros(at_us))
         else {
             return;
@@ -230,6 +231,68 @@ fn what_is_kept_of_changing_tracks_is_bounded() {
     assert_eq!(meter.flows.len(), MAX_FLOWS);
 }
 
+#[test]
+fn a_queue_that_fills_quickly_is_told_of_sooner() {
+    let mut sender = Sender::new();
+    for n in 0..20 {
+        sender.sound(n, 30_000);
+    }
+    let before = sender.reports.len();
+    // Less than a third as fast as it is sent.
+    for n in 20..40 {
+        sender.sound(n, 30_000 + (n - 19) * 50_000);
+    }
+    let sooner: Vec<_> = sender.reports[before..]
+        .iter()
+        .filter(|report| report.interval_ms < 100)
+        .collect();
+    assert!(sooner.len() >= 5, "{} reports", sooner.len());
+    for report in sooner {
+        assert!(report.growth_us > 40_000 && report.interval_ms >= 50);
+    }
+}
+
+#[test]
+fn pictures_alone_in_an_interval_may_be_late_when_the_sound_was_lost() {
+    let mut sender = Sender::new();
+    for n in 0..30 {
+        sender.sound(n, 30_000);
+        sender.picture(n, 30_000);
+    }
+    // Ten sounds are lost, and the pictures' parts are sent again.
+    for n in 30..40 {
+        sender.picture(n, 150_000);
+    }
+    assert_eq!(sender.queueing_us(), 0);
+    // A sound that has stopped says nothing any more.
+    for n in 40..90 {
+        sender.picture(n, 150_000);
+    }
+    assert_eq!(sender.queueing_us(), 120_000);
+}
+
+#[test]
+fn how_far_the_pictures_have_got_is_told() {
+    let mut meter = ArrivalMeter::default();
+    let mut told = Vec::new();
+    for n in 0..20_u64 {
+        let now = Timestamp::from_millis(n * 20);
+        let sound = header(1, TrackKind::Microphone, 0, n, n * 20_000);
+        let picture = header(2, TrackKind::Camera, 1, 100 + n, n * 20_000);
+        for header in [sound, picture] {
+            if let Some(ServerMessage::ArrivalReport { layers, .. }) = meter.note(&header, 10, now) {
+                told.extend(layers);
+            }
+        }
+    }
+    assert!(!told.is_empty());
+    for layer in &told {
+        assert_eq!((layer.track, layer.spatial), (TrackId(2), 1));
+    }
+    assert!(told.is_sorted_by_key(|layer| layer.next_sequence));
+    assert!(told.last().is_some_and(|layer| layer.next_sequence > 110));
+}
+
 proptest! {
     #[test]
     fn nonsense_gives_reports_that_add_up(
@@ -246,7 +309,7 @@ proptest! {
             header.capture_time_us = captured;
             let report = meter.note(&header, 10, Timestamp::from_micros(now));
             if let Some(ServerMessage::ArrivalReport { interval_ms, received_bytes, received_frames, .. }) = report {
-                prop_assert!(interval_ms >= 100);
+                prop_assert!(interval_ms >= 50);
                 prop_assert_eq!(received_bytes, u64::from(received_frames) * 10);
                 counted += received_frames;
             }

@@ -6,6 +6,7 @@
 //! [`ClientCore::handle`] with [`Input::Timeout`] when [`ClientCore::next_wake`] is reached.
 
 mod connect;
+mod flight;
 mod online;
 mod plan;
 mod publish;

@@ -144,7 +144,11 @@ impl ClientCore {
                 received_frames,
                 missing_frames,
                 delay_growth_us,
+                layers,
             } => {
+                for layer in &layers {
+                    self.queue.arrived(layer);
+                }
                 let arrival = Arrival {
                     interval: Duration::from_millis(interval_ms.into()),
                     bytes: received_bytes,
@@ -328,8 +332,12 @@ impl ClientCore {
         }
         let backlog = self.queue.backlog(now);
         if let Some(targets) = self.quality.take(backlog, now) {
+            for target in targets.iter().filter(|target| !target.active) {
+                self.queue.give_up(target.track, target.spatial);
+            }
             self.tell(Event::EncoderTargets(targets));
         }
+        self.queue.allow(self.quality.allowance());
         self.publisher.set_redundancy(self.quality.redundancy());
     }
 

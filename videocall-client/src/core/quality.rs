@@ -151,6 +151,11 @@ impl Quality {
         ladder::SOUND_STEPS[self.sound_step].redundancy(self.wanted_redundancy())
     }
 
+    /// Bytes of pictures that may be on their way; no matter how many while the path is not too slow.
+    pub(super) fn allowance(&self) -> Option<usize> {
+        self.estimate.allowance()
+    }
+
     /// Bits per second that the path is taken to carry.
     pub(super) fn estimate_bps(&self) -> u32 {
         self.estimate.bits_per_second() as u32

@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use videocall_types::limits::{KEYFRAME_REQUEST_INTERVAL, MAX_FRAME_BYTES};
-use videocall_types::{DependencyTracker, FrameHeader, MediaClass, Timestamp, TrackId, TrackKind};
+use videocall_types::{
+    DependencyTracker, FrameHeader, LayerArrival, MediaClass, Timestamp, TrackId, TrackKind,
+};
 
+use super::flight::Flight;
 use super::quality::Backlog;
 use super::types::{Lane, OutgoingPacket};
 
@@ -46,6 +49,9 @@ pub(super) struct SendQueue {
     audio: VecDeque<Waiting>,
     video: BTreeMap<LaneKey, VideoLane>,
     dropped: u64,
+    flight: Flight,
+    /// Bytes of pictures that may be on their way; as many as the connection takes where there is none.
+    allowance: Option<usize>,
 }
 
 /// Lanes in the order in which they are sent: base layers before others, screens before faces.
@@ -137,17 +143,47 @@ impl SendQueue {
         {
             return Some(waiting.outgoing(Lane::Audio, false));
         }
+        if self
+            .allowance
+            .is_some_and(|allowance| self.flight.bytes() >= allowance)
+        {
+            return None;
+        }
         for (key, lane) in &mut self.video {
             if lane.frames.is_empty() || !ready(Lane::Video(key.track, key.spatial)) {
                 continue;
             }
             let (next, dropped) = lane.pop();
             self.dropped += dropped;
-            if next.is_some() {
-                return next;
+            if let Some((header, packet)) = next {
+                self.flight.sent(&header, packet.packet.len(), packet.supersedes);
+                return Some(packet);
             }
         }
         None
+    }
+
+    /// How many bytes of pictures may be on their way. One frame always may, however large.
+    pub(super) fn allow(&mut self, bytes: Option<usize>) {
+        self.allowance = bytes.map(|bytes| bytes.max(1));
+    }
+
+    /// The relay has told how far this layer has got.
+    pub(super) fn arrived(&mut self, arrival: &LayerArrival) {
+        self.flight.arrived(arrival);
+    }
+
+    /// A layer that is encoded no more: what waits of it is not sent either.
+    pub(super) fn give_up(&mut self, track: TrackId, spatial: u8) {
+        for (_, lane) in self
+            .video
+            .iter_mut()
+            .filter(|(key, _)| key.track == track && key.spatial == spatial)
+        {
+            self.dropped += lane.frames.len() as u64;
+            lane.needs_keyframe |= !lane.frames.is_empty();
+            lane.retain(|_| false);
+        }
     }
 
     fn pop_audio(&mut self, now: Timestamp) -> Option<Waiting> {
@@ -164,6 +200,7 @@ impl SendQueue {
     pub(super) fn forget_track(&mut self, track: TrackId) {
         self.audio.retain(|waiting| waiting.header.track != track);
         self.video.retain(|key, _| key.track != track);
+        self.flight.forget_track(track);
     }
 
     /// For another connection that takes the place of this one. What of `sound` waits goes there;
@@ -171,6 +208,7 @@ impl SendQueue {
     pub(super) fn switch(&mut self, sound: bool) {
         self.control.clear();
         self.video.clear();
+        self.flight = Flight::default();
         if !sound {
             self.audio.clear();
         }
@@ -181,6 +219,7 @@ impl SendQueue {
         self.control.clear();
         self.audio.clear();
         self.video.clear();
+        self.flight = Flight::default();
     }
 
     /// What waits, as the quality controller wants to know it.
@@ -263,7 +302,7 @@ impl VideoLane {
         true
     }
 
-    fn pop(&mut self) -> (Option<OutgoingPacket>, u64) {
+    fn pop(&mut self) -> (Option<(FrameHeader, OutgoingPacket)>, u64) {
         let mut dropped = 0;
         while let Some(frame) = self.frames.pop_front() {
             self.bytes -= frame.packet.len();
@@ -283,7 +322,8 @@ impl VideoLane {
                 .is_none_or(|newest| newest + 1 == header.sequence);
             self.sent.pass(header.sequence, header.keyframe);
             let lane = Lane::Video(header.track, header.spatial);
-            return (Some(frame.outgoing(lane, header.keyframe && !follows)), dropped);
+            let packet = frame.outgoing(lane, header.keyframe && !follows);
+            return (Some((header, packet)), dropped);
         }
         (None, dropped)
     }

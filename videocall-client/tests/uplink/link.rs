@@ -1,5 +1,5 @@
 //! A path with a bottleneck: a queue that is filled, a rate, a delay, jitter, loss; and above it what a
-//! transport does: datagrams that get lost, streams in order whose parts are sent again.
+//! transport does: datagrams that get lost, streams in order whose parts are sent again, or one stream for all.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -26,13 +26,30 @@ const FIRST_WINDOW: usize = 10 * SEGMENT;
 const LEAST_WINDOW: usize = 4 * SEGMENT;
 const AFTER_OVERFLOW: f64 = 0.7;
 
+/// What a browser's WebSocket holds before no more pictures, and no more at all, are given to it, besides
+/// what the system's socket holds: twice the window, as systems tune it.
+const SOCKET_BYTES_FOR_PICTURES: usize = 32 * 1024;
+const SOCKET_BYTES: usize = 128 * 1024;
+
+/// What carries packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    /// Datagrams for sound, a stream for each other lane.
+    WebTransport,
+    /// One stream: what is lost holds up everything behind it, and is taken for congestion (RFC 5681 §3.2).
+    WebSocket,
+}
+
 /// How a path is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Path {
     pub(crate) bits_per_second: f64,
     pub(crate) delay: Duration,
     pub(crate) jitter: Duration,
+    /// Share of the packets that get lost.
     pub(crate) loss: f64,
+    /// Packets that get lost in a row on average (Gilbert's model); 1 where losses know nothing of each other.
+    pub(crate) burst: f64,
     pub(crate) up: bool,
 }
 
@@ -43,6 +60,7 @@ impl Path {
             delay: Duration::from_millis(25),
             jitter: Duration::ZERO,
             loss: 0.0,
+            burst: 1.0,
             up: true,
         }
     }
@@ -71,7 +89,10 @@ struct Stream {
 /// The path and the transport on it.
 pub(crate) struct Link {
     pub(crate) path: Path,
+    carrier: Carrier,
     rng: StdRng,
+    /// The packet before was lost.
+    losing: bool,
     streams: BTreeMap<Lane, Stream>,
     queue: VecDeque<Segment>,
     queued_bytes: usize,
@@ -93,10 +114,12 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(path: Path, seed: u64, now: Timestamp) -> Self {
+    pub(crate) fn new(path: Path, carrier: Carrier, seed: u64, now: Timestamp) -> Self {
         Self {
             path,
+            carrier,
             rng: StdRng::seed_from_u64(seed),
+            losing: false,
             streams: BTreeMap::new(),
             queue: VecDeque::new(),
             queued_bytes: 0,
@@ -115,13 +138,23 @@ impl Link {
     }
 
     pub(crate) fn is_ready(&self, lane: Lane) -> bool {
-        let unacknowledged = self.streams.get(&lane).map_or(0, |stream| stream.unacknowledged);
-        unacknowledged < LANE_BYTES
+        let unacknowledged = |lane| self.streams.get(&lane).map_or(0, |stream| stream.unacknowledged);
+        match (self.carrier, lane) {
+            (Carrier::WebTransport, lane) => unacknowledged(lane) < LANE_BYTES,
+            (Carrier::WebSocket, Lane::Video(..)) => {
+                unacknowledged(Lane::Control) < self.window * 2 + SOCKET_BYTES_FOR_PICTURES
+            }
+            (Carrier::WebSocket, _) => unacknowledged(Lane::Control) < self.window * 2 + SOCKET_BYTES,
+        }
     }
 
     pub(crate) fn send(&mut self, packet: OutgoingPacket, now: Timestamp) {
-        let (lane, total) = (packet.lane, packet.packet.len().max(1));
-        if packet.supersedes {
+        let total = packet.packet.len().max(1);
+        let lane = match self.carrier {
+            Carrier::WebTransport => packet.lane,
+            Carrier::WebSocket => Lane::Control,
+        };
+        if packet.supersedes && self.carrier == Carrier::WebTransport {
             // The stream is reset.
             self.streams.remove(&lane);
             for waiting in [&mut self.queue, &mut self.held] {
@@ -162,6 +195,11 @@ impl Link {
         self.pump(now);
     }
 
+    /// How long what comes now has to wait in the bottleneck.
+    pub(crate) fn queue(&self) -> Duration {
+        Duration::from_secs_f64(self.queued_bytes as f64 * 8.0 / self.path.bits_per_second)
+    }
+
     fn pump(&mut self, now: Timestamp) {
         while self.in_flight < self.window
             && let Some(segment) = self.held.pop_front()
@@ -183,7 +221,8 @@ impl Link {
     }
 
     fn shrink(&mut self, now: Timestamp) {
-        if now.since(self.shrunk_at) > self.path.delay * 2 + QUEUE {
+        // Once for each window (RFC 5681 §3.2).
+        if now.since(self.shrunk_at) > self.path.delay * 2 + self.queue() {
             self.shrunk_at = now;
             self.slow_start = false;
             self.window = ((self.window as f64 * AFTER_OVERFLOW) as usize).max(LEAST_WINDOW);
@@ -269,7 +308,10 @@ impl Link {
             self.carried_bytes += segment.bytes;
             let takes = segment.bytes as f64 * 8.0 / self.path.bits_per_second;
             self.free_at = begins + Duration::from_secs_f64(takes);
-            if self.rng.random_bool(self.path.loss) {
+            if self.loses() {
+                if self.carrier == Carrier::WebSocket {
+                    self.shrink(now);
+                }
                 self.lost(segment, begins);
                 continue;
             }
@@ -278,6 +320,18 @@ impl Link {
             let at = self.free_at + self.path.delay + jitter;
             self.arriving.insert((at, self.count), segment);
         }
+    }
+
+    /// Gilbert's model of a channel with bursts of errors (1960), with everything lost in its bad state.
+    fn loses(&mut self) -> bool {
+        let Path { loss, burst, .. } = self.path;
+        let chance = match self.losing {
+            _ if burst <= 1.0 => loss,
+            true => 1.0 - 1.0 / burst,
+            false => loss / (burst * (1.0 - loss)),
+        };
+        self.losing = self.rng.random_bool(chance);
+        self.losing
     }
 
     fn deliver(&mut self, segment: Segment, complete: &mut Vec<Bytes>) {

@@ -4,11 +4,12 @@
 
 mod encoder;
 mod link;
+mod networks;
 mod world;
 
 use std::time::Duration;
 
-use link::Path;
+use link::{Carrier, Path};
 use proptest::prelude::*;
 use videocall_client::stats::SendingLimit;
 use world::{Figures, World};
@@ -20,7 +21,7 @@ const SETTLED: Duration = Duration::from_secs(10);
 const LONG: Duration = Duration::from_secs(40);
 
 fn steady(path: Path, seed: u64) -> Figures {
-    let mut world = World::new(path, seed);
+    let mut world = World::new(path, Carrier::WebTransport, seed);
     world.run(SETTLED);
     world.forget();
     world.run(LONG);
@@ -90,7 +91,7 @@ proptest! {
 
     #[test]
     fn a_path_that_gets_narrow_and_wide_again(seed: u64) {
-        let mut world = World::new(Path::of(3000.0 * KBIT), seed);
+        let mut world = World::new(Path::of(3000.0 * KBIT), Carrier::WebTransport, seed);
         world.run(SETTLED);
         world.forget();
         world.run(Duration::from_secs(10));
@@ -119,7 +120,7 @@ proptest! {
     #[test]
     fn an_outage_of_five_seconds_is_over_soon_after_it(seed: u64) {
         let path = Path::of(3000.0 * KBIT);
-        let mut world = World::new(path, seed);
+        let mut world = World::new(path, Carrier::WebTransport, seed);
         world.run(Duration::from_secs(12));
         world.set_path(Path { up: false, ..path });
         world.run(Duration::from_secs(5));
@@ -130,7 +131,7 @@ proptest! {
 
     #[test]
     fn a_way_that_becomes_longer_is_no_bottleneck_for_long(seed: u64) {
-        let mut world = World::new(Path::of(4000.0 * KBIT), seed);
+        let mut world = World::new(Path::of(4000.0 * KBIT), Carrier::WebTransport, seed);
         world.run(Duration::from_secs(12));
         world.set_path(Path {
             delay: Duration::from_millis(150),
@@ -152,7 +153,7 @@ fn sound_alone_is_left_of_a_path_for_sound_alone() {
 
 #[test]
 fn full_quality_comes_soon_after_the_beginning() {
-    let mut world = World::new(Path::of(5000.0 * KBIT), 1);
+    let mut world = World::new(Path::of(5000.0 * KBIT), Carrier::WebTransport, 1);
     let reached = world.run_until_full_quality(Duration::from_secs(10));
     assert!(
         reached.is_some_and(|time| time <= Duration::from_secs(3)),
@@ -163,7 +164,7 @@ fn full_quality_comes_soon_after_the_beginning() {
 #[test]
 fn what_keeps_from_sending_everything_is_said() {
     let limit = |kilobits: f64| {
-        let mut world = World::new(Path::of(kilobits * KBIT), 1);
+        let mut world = World::new(Path::of(kilobits * KBIT), Carrier::WebTransport, 1);
         world.run(SETTLED);
         world.connection()
     };
@@ -185,7 +186,7 @@ fn what_keeps_from_sending_everything_is_said() {
 
 #[test]
 fn a_machine_that_is_too_slow_is_said_to_be() {
-    let mut world = World::new(Path::of(5000.0 * KBIT), 1);
+    let mut world = World::new(Path::of(5000.0 * KBIT), Carrier::WebTransport, 1);
     world.run(SETTLED);
     let wanted = world.connection().upload_wanted_bps;
     for _ in 0..4 {
@@ -234,7 +235,7 @@ fn figures() {
         println!("{name}: {:?}", steady(path, 1));
     }
     let path = Path::of(3000.0 * KBIT);
-    let mut world = World::new(path, 1);
+    let mut world = World::new(path, Carrier::WebTransport, 1);
     println!(
         "start: {:?}",
         world.run_until_full_quality(Duration::from_secs(10))

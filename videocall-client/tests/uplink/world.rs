@@ -1,5 +1,6 @@
 //! A client that sends a camera and a microphone, a relay, and somebody who watches.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -13,17 +14,23 @@ use videocall_client::{
 };
 use videocall_types::api::{JoinResponse, RelayEndpoint, TransportKind};
 use videocall_types::{
-    Capabilities, ClientMessage, DecoderConfig, FrameHeader, Hello, LayerInfo, ServerMessage, Timestamp,
-    TrackId, TrackInfo, TrackKind, is_frame,
+    Capabilities, ClientMessage, DecoderConfig, Frame, FrameHeader, Hello, LayerInfo, ServerMessage,
+    Timestamp, TrackId, TrackInfo, TrackKind, is_frame,
 };
 
 use crate::encoder::Encoder;
-use crate::link::{Link, Path};
+use crate::link::{Carrier, Link, Path};
 
 const MICROPHONE: TrackId = TrackId(1);
 const CAMERA: TrackId = TrackId(2);
 const START: Timestamp = Timestamp::from_millis(1_000_000);
 const TICK: Duration = Duration::from_millis(1);
+
+/// Of one packet of sound.
+const SOUND: Duration = Duration::from_millis(20);
+
+/// A jitter buffer on a difficult path waits so long for a sound, not counting the way.
+const PATIENCE: Duration = Duration::from_millis(150);
 
 /// What a run gave, since [`World::forget`].
 #[derive(Debug)]
@@ -33,11 +40,24 @@ pub(crate) struct Figures {
     pub(crate) layer_changes_per_minute: f64,
     /// The longest time without a new sound at the relay.
     pub(crate) sound_gap: Duration,
+    /// Sound that came neither itself nor repeated, or too late, in a row, and all of it as a share.
+    pub(crate) sound_hole: Duration,
+    pub(crate) sound_missing: f64,
+    /// From capture to the relay, less the way.
+    pub(crate) sound_delay_p95: Duration,
     pub(crate) pictures: usize,
     /// Share of the time in which the largest layer had its whole bitrate.
     pub(crate) full_quality: f64,
     /// How much what was asked of the encoders changed per second, as a share of it.
     pub(crate) restlessness: f64,
+}
+
+#[derive(Debug, Default)]
+struct SoundFigures {
+    all: u32,
+    missing: u32,
+    longest_hole: u32,
+    delay_p95: Duration,
 }
 
 pub(crate) struct World {
@@ -61,6 +81,8 @@ pub(crate) struct World {
     heard_at: Timestamp,
     newest_sound: Option<u64>,
     sound_gap: Duration,
+    /// When each sound was captured and when it came, by number.
+    sounds: BTreeMap<u64, (Timestamp, Option<Timestamp>)>,
     pictures: usize,
     full_ticks: u64,
     target_sum: f64,
@@ -113,7 +135,7 @@ fn enter(meeting: &Meeting, name: &str, hello: Hello, now: Timestamp) -> Arc<Mem
 }
 
 impl World {
-    pub(crate) fn new(path: Path, seed: u64) -> Self {
+    pub(crate) fn new(path: Path, carrier: Carrier, seed: u64) -> Self {
         let settings = MeetingSettings::new("relay".parse().expect("an id"));
         let meeting = Meeting::new("demo".parse().expect("an id"), Arc::new(settings), seed, START);
         let everything = Hello {
@@ -159,7 +181,7 @@ impl World {
             connecting: None,
             fetching: None,
             ticket,
-            link: Link::new(path, seed, START),
+            link: Link::new(path, carrier, seed, START),
             answers: Vec::new(),
             meeting,
             sender: None,
@@ -172,6 +194,7 @@ impl World {
             heard_at: START,
             newest_sound: None,
             sound_gap: Duration::ZERO,
+            sounds: BTreeMap::new(),
             pictures: 0,
             full_ticks: 0,
             target_sum: 0.0,
@@ -199,6 +222,20 @@ impl World {
         while self.now.since(begin) < at_most {
             self.tick();
             since = self.has_full_quality().then(|| since.unwrap_or(self.now));
+            if since.is_some_and(|since| self.now.since(since) >= Duration::from_millis(500)) {
+                return since.map(|since| since.since(begin));
+            }
+        }
+        None
+    }
+
+    /// How long it takes until the queue of the bottleneck has been short for half a second; when that began.
+    pub(crate) fn run_until_short_queue(&mut self, short: Duration, at_most: Duration) -> Option<Duration> {
+        let begin = self.now;
+        let mut since = None;
+        while self.now.since(begin) < at_most {
+            self.tick();
+            since = (self.link.queue() <= short).then(|| since.unwrap_or(self.now));
             if since.is_some_and(|since| self.now.since(since) >= Duration::from_millis(500)) {
                 return since.map(|since| since.since(begin));
             }
@@ -237,6 +274,7 @@ impl World {
         self.layer_changes = 0;
         self.sound_gap = Duration::ZERO;
         self.heard_at = self.now;
+        self.sounds.clear();
         self.pictures = 0;
         self.full_ticks = 0;
         self.target_sum = 0.0;
@@ -249,15 +287,50 @@ impl World {
         let mut waits = self.link.waits.clone();
         waits.sort_unstable();
         let mean_target = self.target_sum / ticks;
+        let sound = self.sound_figures();
         Figures {
             queueing_p95: waits.get(waits.len() * 95 / 100).copied().unwrap_or_default(),
             utilisation: self.link.carried_bytes as f64 * 8.0 / seconds / self.link.path.bits_per_second,
             layer_changes_per_minute: self.layer_changes as f64 * 60.0 / seconds,
             sound_gap: self.sound_gap,
+            sound_hole: SOUND * sound.longest_hole,
+            sound_missing: f64::from(sound.missing) / f64::from(sound.all.max(1)),
+            sound_delay_p95: sound.delay_p95,
             pictures: self.pictures,
             full_quality: self.full_ticks as f64 / ticks,
             restlessness: self.target_moves / seconds / mean_target.max(1.0),
         }
+    }
+
+    /// Of the sounds whose time is up.
+    fn sound_figures(&self) -> SoundFigures {
+        let deadline = self.link.path.delay + PATIENCE;
+        let mut figures = SoundFigures::default();
+        let mut delays = Vec::new();
+        let (mut hole, mut next) = (0, None);
+        for (&number, &(captured, came)) in &self.sounds {
+            if self.now.since(captured) < deadline {
+                break;
+            }
+            let delay = came.map(|came| came.since(captured).saturating_sub(self.link.path.delay));
+            let skipped = next.map_or(0, |next| number.saturating_sub(next));
+            next = Some(number + 1);
+            hole += skipped as u32;
+            figures.missing += skipped as u32;
+            figures.all += skipped as u32 + 1;
+            delays.extend(delay);
+            if delay.is_none_or(|delay| delay > PATIENCE) {
+                hole += 1;
+                figures.missing += 1;
+            } else {
+                figures.longest_hole = figures.longest_hole.max(hole);
+                hole = 0;
+            }
+        }
+        figures.longest_hole = figures.longest_hole.max(hole);
+        delays.sort_unstable();
+        figures.delay_p95 = delays.get(delays.len() * 95 / 100).copied().unwrap_or_default();
+        figures
     }
 
     fn tick(&mut self) {
@@ -406,12 +479,31 @@ impl World {
         self.meeting.media(sender, packet, self.now).expect("honest");
         let header = FrameHeader::peek(packet).expect("a frame");
         if header.kind.is_audio() {
+            self.hear(packet);
             if self.newest_sound.is_none_or(|newest| header.sequence > newest) {
                 self.newest_sound = Some(header.sequence);
                 self.heard_at = self.now;
             }
         } else {
             self.pictures += 1;
+        }
+    }
+
+    /// A sound and the earlier ones that it repeats.
+    fn hear(&mut self, packet: &Bytes) {
+        let frame = Frame::decode(packet).expect("a frame");
+        let captured_us = frame.header.capture_time_us;
+        let repeated = frame.redundancy.iter().map(|repeated| {
+            let number = frame.header.sequence - u64::from(repeated.sequence_distance);
+            (number, captured_us - u64::from(repeated.capture_time_distance_us))
+        });
+        for (number, captured_us) in repeated.chain([(frame.header.sequence, captured_us)]) {
+            let captured = Timestamp::from_micros(captured_us);
+            // What is from before the last `forget` is of no interest any more.
+            if captured >= self.since {
+                let known = self.sounds.entry(number).or_insert((captured, None));
+                known.1.get_or_insert(self.now);
+            }
         }
     }
 

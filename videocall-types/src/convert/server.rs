@@ -40,6 +40,7 @@ impl ServerMessage {
                 received_frames: raw.received_frames,
                 missing_frames: raw.missing_frames,
                 delay_growth_us: raw.delay_growth_us,
+                layers: layer_arrivals(raw.layers)?,
             },
             Kind::Pong(raw) => Self::Pong {
                 sent_at_us: raw.sent_at_us,
@@ -55,6 +56,31 @@ impl ServerMessage {
             Kind::Speakers(raw) => Self::Speakers(sessions(raw.sessions)?),
             _ => return Err(MessageError::Forbidden),
         })
+    }
+}
+
+fn layer_arrivals(raw: Vec<wire::LayerArrival>) -> Result<Vec<LayerArrival>> {
+    if raw.len() > MAX_TRACKS * usize::from(MAX_SPATIAL_LAYERS) {
+        return bad("layers that have arrived");
+    }
+    let layers = raw.into_iter().map(|layer| {
+        Ok(LayerArrival {
+            track: TrackId(layer.track),
+            spatial: spatial(layer.spatial_layer)?,
+            next_sequence: layer.next_sequence,
+        })
+    });
+    layers.collect()
+}
+
+impl From<LayerArrival> for wire::LayerArrival {
+    fn from(layer: LayerArrival) -> Self {
+        Self {
+            track: layer.track.0,
+            spatial_layer: layer.spatial.into(),
+            next_sequence: layer.next_sequence,
+            ..Default::default()
+        }
     }
 }
 
@@ -148,12 +174,14 @@ fn publisher_to_wire(message: ServerMessage) -> wire::Packet {
             received_frames,
             missing_frames,
             delay_growth_us,
+            layers,
         } => packet.set_arrival_report(wire::ArrivalReport {
             interval_ms,
             received_bytes,
             received_frames,
             missing_frames,
             delay_growth_us,
+            layers: layers.into_iter().map(Into::into).collect(),
             ..Default::default()
         }),
         _ => {}

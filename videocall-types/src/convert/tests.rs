@@ -105,6 +105,11 @@ fn server_messages_survive_the_wire_and_are_forbidden_to_clients() {
             received_frames: 2,
             missing_frames: 3,
             delay_growth_us: -4,
+            layers: vec![LayerArrival {
+                track: TrackId(2),
+                spatial: 1,
+                next_sequence: 77,
+            }],
         },
         ServerMessage::Pong {
             sent_at_us: 5,

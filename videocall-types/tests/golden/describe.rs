@@ -187,12 +187,18 @@ fn server_about_connection(message: &ServerMessage) -> Value {
             received_frames,
             missing_frames,
             delay_growth_us,
+            layers,
         } => json!({"arrival_report": {
             "interval_ms": interval_ms,
             "received_bytes": received_bytes,
             "received_frames": received_frames,
             "missing_frames": missing_frames,
             "delay_growth_us": delay_growth_us,
+            "layers": list(layers, |layer| json!({
+                "track": layer.track,
+                "spatial_layer": layer.spatial,
+                "next_sequence": layer.next_sequence,
+            })),
         }}),
         ServerMessage::Pong {
             sent_at_us,

@@ -58,6 +58,9 @@ const FORESIGHT: f64 = 0.3;
 /// How much of the way to a new rate one report goes, where there is no hurry.
 const SMOOTHING: f64 = 0.6;
 
+/// How old news of what has arrived is besides the way, seconds.
+const NEWS: f64 = 0.1;
+
 /// Share of what the path was seen to carry that is gone back to at once when the queue has gone.
 const KNOWN: f64 = 0.96;
 
@@ -214,6 +217,15 @@ impl Estimate {
         self.wants_more = wants_more;
     }
 
+    /// While a long queue stands or the relay is silent: bytes of pictures that may be on their way, what the path
+    /// carries until news of it comes back.
+    pub(super) fn allowance(&self) -> Option<usize> {
+        let known = self.reported_at.is_some();
+        let congested = self.outage.is_some() || self.queue > LONG + 2.0 * self.noise;
+        let seconds = self.rtt.as_secs_f64() + NEWS + AIMED_AT;
+        (known && congested).then(|| (self.arriving().max(LEAST_BPS) * seconds / 8.0) as usize)
+    }
+
     /// Share of the frames that get lost on the way, 0 to 1.
     pub(super) fn loss(&self) -> f64 {
         self.loss
@@ -256,7 +268,7 @@ impl Estimate {
             self.noise += (growth.abs() / 2.0 - self.noise) * 0.1;
             self.noise = self.noise.min(MOST_NOISE);
         }
-        let clear = queue.min(self.queue_before) < CLEAR + self.noise;
+        let clear = queue.min(self.queue_before) < CLEAR + 2.0 * self.noise;
         self.clear_reports = if clear { self.clear_reports + 1 } else { 0 };
         if let Some(outage) = &mut self.outage {
             outage.over = true;

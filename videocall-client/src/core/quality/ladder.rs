@@ -36,8 +36,10 @@ const UP_MARGIN: f64 = 1.15;
 /// With this much more there is no doubt, whatever failed before.
 const UP_CERTAIN: f64 = 1.6;
 
-/// How long there has to be enough, and by what a failure multiplies that.
+/// How long there has to be enough: without doubt, and with some, which has to outlast what the estimate tries
+/// out. Each failure doubles it.
 const UP_AFTER: Duration = Duration::from_millis(400);
+const UP_CAREFULLY: Duration = Duration::from_millis(1500);
 const UP_LONGEST: Duration = Duration::from_secs(30);
 
 /// A set that was given up within this time was a failed trial.
@@ -344,7 +346,10 @@ impl Ladder {
         }
         let since = *self.enough_since.get_or_insert(now);
         let certain = budget >= self.least_of_set(current + 1) * UP_CERTAIN;
-        let patience = self.patience.filter(|_| !certain).unwrap_or(UP_AFTER);
+        let patience = match certain {
+            true => UP_AFTER,
+            false => self.patience.unwrap_or(UP_CAREFULLY),
+        };
         if now.since(since) < patience {
             return Some(current);
         }
@@ -363,7 +368,7 @@ impl Ladder {
             return;
         };
         self.patience = if now.since(climbed_at) < TRIAL {
-            let longer = self.patience.map_or(UP_AFTER * 5, |patience| patience * 2);
+            let longer = self.patience.map_or(UP_CAREFULLY * 2, |patience| patience * 2);
             Some(longer.min(UP_LONGEST))
         } else {
             None
