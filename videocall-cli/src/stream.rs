@@ -11,7 +11,7 @@ use videocall_client::{
 use videocall_types::{CloseCode, Closing, LayerInfo, TrackId, TrackInfo, TrackKind};
 
 use crate::arguments::{Secret, StreamArguments, TransportChoice, VideoArguments};
-use crate::capture::{Capture, Captured, Media};
+use crate::capture::{Aim, Capture, Captured, Media, audio};
 use crate::progress::{Progress, REPORT_INTERVAL};
 
 /// Our numbers for the tracks, as all clients of this project count them.
@@ -54,6 +54,7 @@ pub(crate) async fn run(arguments: StreamArguments) -> anyhow::Result<()> {
         joined: false,
         watched: true,
         target: None,
+        sound_target: None,
         awaits_keyframe: false,
         arguments,
     };
@@ -125,8 +126,9 @@ struct Stream {
     joined: bool,
     /// Somebody shows the pictures; while nobody does, none is encoded.
     watched: bool,
-    /// What the path allows, once that is known.
+    /// What the path allows, once that is known: of pictures and of sound.
     target: Option<EncoderTarget>,
+    sound_target: Option<EncoderTarget>,
     /// A picture was lost; those that refer to it are of no use.
     awaits_keyframe: bool,
     arguments: StreamArguments,
@@ -187,9 +189,7 @@ impl Stream {
     fn rewind(&mut self) -> anyhow::Result<()> {
         self.capture = Capture::start(&self.arguments.video, &self.arguments.audio)?;
         self.capture.set_watched(self.encodes());
-        if let Some(target) = self.target.filter(|target| target.active) {
-            self.capture.set_bitrate(target.bitrate_bps);
-        }
+        self.obey();
         Ok(())
     }
 
@@ -237,13 +237,25 @@ impl Stream {
         self.tell_capture(before);
     }
 
-    fn aim(&mut self, target: EncoderTarget) {
+    fn aim(&mut self, targets: &[EncoderTarget]) {
         let before = self.encodes();
-        self.target = Some(target);
-        if target.active {
-            self.capture.set_bitrate(target.bitrate_bps);
-        }
+        let of = |track| targets.iter().find(|target| target.track == track).copied();
+        self.target = of(CAMERA).or(self.target);
+        self.sound_target = of(MICROPHONE).or(self.sound_target);
+        self.obey();
         self.tell_capture(before);
+    }
+
+    fn obey(&self) {
+        if let Some(target) = self.target.filter(|target| target.active) {
+            self.capture.aim(Aim {
+                bits_per_second: target.bitrate_bps,
+                frames_per_second: target.frames_per_second,
+            });
+        }
+        if let Some(target) = self.sound_target {
+            self.capture.set_audio_bitrate(target.bitrate_bps);
+        }
     }
 
     fn tell_capture(&mut self, encoded_before: bool) {
@@ -292,11 +304,7 @@ impl Stream {
                 track: CAMERA,
                 spatial_layers,
             } => self.set_watched(!spatial_layers.is_empty()),
-            Event::EncoderTargets(targets) => {
-                if let Some(target) = targets.into_iter().find(|target| target.track == CAMERA) {
-                    self.aim(target);
-                }
-            }
+            Event::EncoderTargets(targets) => self.aim(&targets),
             Event::Closed(closing) if closing.code != CloseCode::Left => bail!(refusal(&closing)),
             _ => {}
         }
@@ -340,12 +348,20 @@ async fn reached(time: Option<Instant>) {
 }
 
 fn microphone(codec: String) -> TrackInfo {
+    let layer = LayerInfo {
+        spatial: 0,
+        temporal_layers: 1,
+        width: 0,
+        height: 0,
+        frames_per_second: 0,
+        bitrate_bps: audio::BITRATE_BPS,
+    };
     TrackInfo {
         track: MICROPHONE,
         kind: TrackKind::Microphone,
         muted: false,
         codec,
-        layers: Vec::new(),
+        layers: vec![layer],
     }
 }
 

@@ -16,7 +16,10 @@ pub(super) const CHANNELS: u32 = 2;
 /// The usual compromise of interactive audio: half the packets of 10 ms, half the delay of 40 ms.
 pub(super) const FRAME: gst::ClockTime = gst::ClockTime::from_mseconds(20);
 /// Transparent for voices and good for music, bits per second.
-const BITRATE_BPS: i32 = 64_000;
+pub(crate) const BITRATE_BPS: u32 = 64_000;
+/// What opusenc takes.
+const LEAST_BITRATE_BPS: u32 = 6_000;
+const MOST_BITRATE_BPS: u32 = 510_000;
 /// Percent of packets the encoder's redundancy prepares for; enough to switch it on.
 const EXPECTED_LOSS: i32 = 5;
 /// Raw sound waiting for the encoder: when the machine stalls for longer, the oldest is of no use
@@ -27,7 +30,7 @@ const QUEUE: gst::ClockTime = gst::ClockTime::from_mseconds(200);
 pub(super) struct AudioBranch {
     /// Where raw sound goes in.
     pub(super) input: gst::Element,
-    /// Where Opus frames come out.
+    /// Where Opus frames come out: the encoder.
     pub(super) output: gst::Element,
     /// How loud they are.
     pub(super) levels: Arc<LevelMeter>,
@@ -54,7 +57,7 @@ pub(super) fn branch(bin: &gst::Bin, pace: bool) -> anyhow::Result<AudioBranch> 
             .build(),
     )?;
     let encoder = make("opusenc")?;
-    encoder.set_property("bitrate", BITRATE_BPS);
+    set_bitrate(&encoder, BITRATE_BPS);
     encoder.set_property_from_str("frame-size", "20");
     encoder.set_property("inband-fec", true);
     encoder.set_property("packet-loss-percentage", EXPECTED_LOSS);
@@ -77,6 +80,12 @@ pub(super) fn branch(bin: &gst::Bin, pace: bool) -> anyhow::Result<AudioBranch> 
         output: encoder,
         levels,
     })
+}
+
+/// Gives a running encoder another bitrate, bits per second.
+pub(super) fn set_bitrate(encoder: &gst::Element, bits_per_second: u32) {
+    let bitrate = bits_per_second.clamp(LEAST_BITRATE_BPS, MOST_BITRATE_BPS);
+    encoder.set_property("bitrate", bitrate as i32);
 }
 
 /// What a decoder of these frames has to know.

@@ -4,7 +4,7 @@
 //! happens to the frames is left to the caller; when it is slow, raw pictures are dropped in front
 //! of the encoder, never encoded ones behind it.
 
-mod audio;
+pub(crate) mod audio;
 mod codec;
 mod elements;
 mod level;
@@ -62,11 +62,39 @@ pub(crate) struct Captured {
 struct VideoEnds {
     valve: Option<gst::Element>,
     encoder: Option<gst::Element>,
+    pace: Option<Arc<video::Pace>>,
     sink: Option<gst::Element>,
     /// Nobody watches; kept for a branch that is only found later.
     closed: bool,
-    /// Other than that of the settings, bits per second; kept likewise.
-    bitrate: Option<u32>,
+    /// Other than those of the settings; kept likewise.
+    aim: Option<Aim>,
+}
+
+/// What pictures are to take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Aim {
+    pub(crate) bits_per_second: u32,
+    pub(crate) frames_per_second: u32,
+}
+
+impl VideoEnds {
+    fn obey(&self) {
+        let Some(aim) = self.aim else { return };
+        if let Some(encoder) = &self.encoder {
+            video::set_bitrate(encoder, aim.bits_per_second);
+        }
+        if let Some(pace) = &self.pace {
+            pace.set(aim.frames_per_second);
+        }
+    }
+}
+
+/// What of the audio branch is still needed once it runs.
+#[derive(Default)]
+struct AudioEnds {
+    encoder: Option<gst::Element>,
+    /// As with pictures.
+    bits_per_second: Option<u32>,
 }
 
 /// A running pipeline. It stops when this is dropped.
@@ -76,6 +104,7 @@ pub(crate) struct Capture {
     video: mpsc::Receiver<Captured>,
     audio: mpsc::Receiver<Captured>,
     video_ends: Arc<Mutex<VideoEnds>>,
+    audio_ends: Arc<Mutex<AudioEnds>>,
     has_audio: bool,
     ended: bool,
 }
@@ -98,8 +127,9 @@ impl Capture {
             video: video_sender,
             audio: audio_sender,
             video_ends: Arc::default(),
+            audio_ends: Arc::default(),
         };
-        let video_ends = builder.video_ends.clone();
+        let (video_ends, audio_ends) = (builder.video_ends.clone(), builder.audio_ends.clone());
         let has_audio = builder.build(&pipeline, audio)?;
         let bus = pipeline.bus().context("a pipeline without messages")?;
         let capture = Self {
@@ -108,6 +138,7 @@ impl Capture {
             video: video_receiver,
             audio: audio_receiver,
             video_ends,
+            audio_ends,
             has_audio,
             ended: false,
         };
@@ -166,12 +197,19 @@ impl Capture {
         }
     }
 
-    /// What pictures are to take from now on, bits per second.
-    pub(crate) fn set_bitrate(&self, bits_per_second: u32) {
+    /// What pictures are to take from now on.
+    pub(crate) fn aim(&self, aim: Aim) {
         let mut ends = lock(&self.video_ends);
-        ends.bitrate = Some(bits_per_second);
-        if let Some(encoder) = ends.encoder.as_ref() {
-            video::set_bitrate(encoder, bits_per_second);
+        ends.aim = Some(aim);
+        ends.obey();
+    }
+
+    /// What sound is to take from now on, bits per second.
+    pub(crate) fn set_audio_bitrate(&self, bits_per_second: u32) {
+        let mut ends = lock(&self.audio_ends);
+        ends.bits_per_second = Some(bits_per_second);
+        if let Some(encoder) = &ends.encoder {
+            audio::set_bitrate(encoder, bits_per_second);
         }
     }
 }
@@ -195,6 +233,7 @@ struct Builder {
     video: mpsc::Sender<Captured>,
     audio: mpsc::Sender<Captured>,
     video_ends: Arc<Mutex<VideoEnds>>,
+    audio_ends: Arc<Mutex<AudioEnds>>,
 }
 
 impl Builder {
@@ -283,12 +322,11 @@ impl Builder {
             .context("encoded pictures find no way out")?;
         let mut ends = lock(&self.video_ends);
         branch.valve.set_property("drop", ends.closed);
-        if let Some(bitrate) = ends.bitrate {
-            video::set_bitrate(&branch.encoder, bitrate);
-        }
         ends.valve = Some(branch.valve);
         ends.encoder = Some(branch.encoder);
+        ends.pace = Some(branch.pace);
         ends.sink = Some(sink);
+        ends.obey();
         Ok(branch.input)
     }
 
@@ -307,12 +345,17 @@ impl Builder {
             .output
             .link(&sink)
             .context("encoded sound finds no way out")?;
+        let mut ends = lock(&self.audio_ends);
+        if let Some(bits_per_second) = ends.bits_per_second {
+            audio::set_bitrate(&branch.output, bits_per_second);
+        }
+        ends.encoder = Some(branch.output);
         Ok(branch.input)
     }
 }
 
 /// Elements stay what they are when a thread panics.
-fn lock(ends: &Mutex<VideoEnds>) -> MutexGuard<'_, VideoEnds> {
+fn lock<T>(ends: &Mutex<T>) -> MutexGuard<'_, T> {
     ends.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -124,7 +124,10 @@ async fn every_encoder_takes_another_bitrate_while_it_runs() {
     ] {
         let mut capture = start(&format!("--source test --no-audio --codec {codec}")).expect("starts");
         frames_until(&mut capture, count(Media::Video, 2)).await;
-        capture.set_bitrate(150_000);
+        capture.aim(Aim {
+            bits_per_second: 150_000,
+            frames_per_second: 0,
+        });
         let set = lock(&capture.video_ends)
             .encoder
             .as_ref()
@@ -135,6 +138,52 @@ async fn every_encoder_takes_another_bitrate_while_it_runs() {
         let goes_on = frames.iter().all(|frame| !frame.keyframe);
         assert!(goes_on || codec == "h264", "{codec}");
     }
+}
+
+#[tokio::test]
+async fn fewer_pictures_are_encoded_when_fewer_are_wanted() {
+    let mut capture = start("--source test --no-audio").expect("starts");
+    frames_until(&mut capture, count(Media::Video, 3)).await;
+    capture.aim(Aim {
+        bits_per_second: 100_000,
+        frames_per_second: 5,
+    });
+    // What was on its way before.
+    frames_until(
+        &mut capture,
+        count(Media::Video, VIDEO_QUEUE + video::QUEUE as usize + 1),
+    )
+    .await;
+    let frames = frames_until(&mut capture, count(Media::Video, 6)).await;
+    let video = of(Media::Video, &frames);
+    assert!(
+        video.iter().all(|frame| !frame.keyframe),
+        "no encoder begins anew"
+    );
+    for pair in video.windows(2) {
+        let apart = pair[1].capture_time_us - pair[0].capture_time_us;
+        assert!(apart >= 190_000, "{apart} us apart");
+    }
+}
+
+#[tokio::test]
+async fn sound_takes_another_bitrate_while_it_runs() {
+    let mut capture = start("--source test").expect("starts");
+    frames_until(&mut capture, count(Media::Audio, 10)).await;
+    let mean = |frames: &[Captured]| {
+        let sound = of(Media::Audio, frames);
+        sound.iter().map(|frame| frame.payload.len()).sum::<usize>() / sound.len()
+    };
+    let before = frames_until(&mut capture, count(Media::Audio, 20)).await;
+    capture.set_audio_bitrate(16_000);
+    frames_until(&mut capture, count(Media::Audio, AUDIO_QUEUE + 20)).await;
+    let after = frames_until(&mut capture, count(Media::Audio, 20)).await;
+    assert!(
+        mean(&after) * 2 < mean(&before),
+        "{} and {} bytes",
+        mean(&before),
+        mean(&after)
+    );
 }
 
 /// Far more sound than the pictures that may be on their way to or through the encoder last.

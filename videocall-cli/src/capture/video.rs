@@ -1,5 +1,8 @@
 //! From raw pictures to encoded ones.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
@@ -32,6 +35,8 @@ pub(super) struct VideoBranch {
     pub(super) valve: gst::Element,
     /// What turns the ones into the others.
     pub(super) encoder: gst::Element,
+    /// How many of them are let through.
+    pub(super) pace: Arc<Pace>,
     /// Where encoded ones come out.
     pub(super) output: gst::Element,
 }
@@ -64,6 +69,8 @@ pub(super) fn branch(bin: &gst::Bin, settings: &VideoArguments, pace: bool) -> a
     let encoders = encoder(settings)?;
     let encoder = encoders.first().cloned();
     elements.extend(encoders);
+    let pace = Arc::new(Pace::default());
+    pace.apply_to(&valve);
     chain(bin, &elements.iter().collect::<Vec<_>>())?;
     let output = elements.pop();
     let input = elements.into_iter().next();
@@ -74,9 +81,58 @@ pub(super) fn branch(bin: &gst::Bin, settings: &VideoArguments, pace: bool) -> a
             input,
             valve,
             encoder,
+            pace,
             output,
         })
         .ok_or_else(|| anyhow::anyhow!("a video branch has at least two elements"))
+}
+
+/// Leaves out pictures, so that no more are encoded in a second than are wanted. No other caps come of it,
+/// with which encoders would begin anew.
+#[derive(Default)]
+pub(super) struct Pace {
+    /// 0 lets all pass.
+    frames_per_second: AtomicU32,
+}
+
+impl Pace {
+    pub(super) fn set(&self, frames_per_second: u32) {
+        self.frames_per_second.store(frames_per_second, Ordering::Relaxed);
+    }
+
+    fn apply_to(self: &Arc<Self>, element: &gst::Element) {
+        let Some(pad) = element.static_pad("sink") else {
+            return;
+        };
+        let pace = Arc::clone(self);
+        let due = Mutex::new(None);
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            let time = info.buffer().and_then(|buffer| buffer.pts());
+            let mut due = due.lock().unwrap_or_else(PoisonError::into_inner);
+            match time {
+                Some(time) if !pace.is_due(&mut due, time) => gst::PadProbeReturn::Drop,
+                _ => gst::PadProbeReturn::Ok,
+            }
+        });
+    }
+
+    /// Whether a picture of this time is wanted; `due` is when the next one is. Cameras are not exact: one that
+    /// comes a little early is in time.
+    fn is_due(&self, due: &mut Option<gst::ClockTime>, time: gst::ClockTime) -> bool {
+        let frames_per_second = self.frames_per_second.load(Ordering::Relaxed);
+        if frames_per_second == 0 {
+            return true;
+        }
+        let interval = gst::ClockTime::SECOND / u64::from(frames_per_second);
+        // Times that jump back begin anew.
+        let next = due.filter(|due| *due <= time + interval * 2).unwrap_or(time);
+        if time + interval / 3 < next {
+            return false;
+        }
+        // After a pause the rhythm begins anew.
+        *due = Some((next + interval).max(time + interval / 2));
+        true
+    }
 }
 
 /// Raw pictures in the one format that all three encoders take.
