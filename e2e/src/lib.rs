@@ -10,6 +10,7 @@ mod call;
 mod collector;
 mod metrics;
 mod process;
+pub mod proxy;
 mod query;
 mod raw;
 mod servers;
