@@ -341,7 +341,11 @@ impl Call {
         self.callers.iter().any(|(caller, _)| caller.seen().stalls > 0)
     }
 
-    fn check_connections(&self) -> anyhow::Result<()> {
+    /// Checks that nobody was disturbed, whatever was lost.
+    ///
+    /// # Errors
+    /// With who was.
+    pub fn check_connections(&self) -> anyhow::Result<()> {
         for (caller, other) in self.directions() {
             let seen = caller.seen();
             let alone = seen.left.contains(&other) || seen.closed.is_some();

@@ -161,7 +161,15 @@ impl VideocallServer {
     /// # Errors
     /// When it does not come up.
     pub async fn start_with(flags: &[(&str, &str)]) -> anyhow::Result<Server> {
-        let (http, quic) = (free_port()?, free_port()?);
+        Self::start_at(free_port()?, flags).await
+    }
+
+    /// Starts it with its WebTransport relay on this port.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn start_at(quic: u16, flags: &[(&str, &str)]) -> anyhow::Result<Server> {
+        let http = free_port()?;
         let server = Server::new("videocall-server", format!("http://127.0.0.1:{http}"))?;
         let data = server.folder().join("data");
         let mut server = server

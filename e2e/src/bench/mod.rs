@@ -2,12 +2,14 @@
 //!
 //! The load itself is videocall-load's; what the figures are worth is said where they are printed.
 
+mod congestion;
 mod floor;
 mod scenario;
 mod soak;
 mod stage;
 mod table;
 
+pub use congestion::{Algorithm, Network, bottleneck, saturate};
 pub use floor::serve as serve_floor;
 pub use scenario::Scenario;
 pub use soak::soak;
