@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt e2e bench bench-relay bench-latency soak fuzz deny up down clean hooks setup
+.PHONY: help run test check fmt e2e bench bench-relay bench-latency bench-network soak fuzz deny up down clean hooks setup
 
 # Options for what a target starts: make run ARGS="--bind 127.0.0.1:9000"
 ARGS ?=
@@ -30,6 +30,9 @@ bench-relay: ## Run the relays' benchmark, or some of it: ARGS="stage-50 websock
 
 bench-latency: ## Compare delays and receiver's cost with WebRTC's: ARGS="call", hd, cost, stages, codecs
 	@scripts/setup.sh test && scripts/bench.sh latency -- $(ARGS)
+
+bench-network: ## Compare calls over bad networks with WebRTC's, as root: ARGS="loss-5 webtransport seconds=20"
+	@scripts/setup.sh test && scripts/bench.sh network -- $(ARGS)
 
 soak: ## Let people come and go for ten minutes and watch the memory; ARGS=60 for a minute
 	@scripts/setup.sh test && scripts/soak.sh $(or $(ARGS),600)

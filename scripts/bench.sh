@@ -2,7 +2,7 @@
 # Runs the benchmarks, optimised, on this machine alone: relays under load, the way into a meeting, and designs of the
 # fan-out that were compared.
 # Figures are printed and written to bench-results/.
-#   scripts/bench.sh [relay] [join] [latency] [designs] [congestion] [-- OPTIONS OF THE BENCHMARK...]      (default: relay and join)
+#   scripts/bench.sh [relay] [join] [latency] [network] [designs] [congestion] [-- OPTIONS OF THE BENCHMARK...]      (default: relay and join)
 # The relays' benchmark takes names of loads and carriers: scripts/bench.sh relay -- stage-50 town-hall-1000 websocket
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -20,14 +20,24 @@ bench_latency() {
   VIDEOCALL_UI_DIR="$REPO_ROOT/yew-ui/dist" node e2e/browser/bench/latency.mjs "$@"
 }
 
+# Its browsers sit in a network namespace of its own.
+bench_network() {
+  [ "$(id -u)" -eq 0 ] || die "the network's benchmark makes a network of its own; run it as root"
+  scripts/build-ui.sh --release
+  VIDEOCALL_UI_DIR="$REPO_ROOT/yew-ui/dist" node e2e/browser/bench/network.mjs "$@"
+}
+
 bench_designs() { "$VIDEOCALL_BIN_DIR/bench_designs" "$@"; }
 
-# On simulated networks: what the machine does meanwhile does not matter.
-bench_congestion() { cargo bench -p media-congestion --bench congestion -- "$@"; }
+# On simulated networks, where what the machine does meanwhile does not matter, and of a relay behind a proxy.
+bench_congestion() {
+  cargo bench -p media-congestion --bench congestion
+  "$VIDEOCALL_BIN_DIR/bench_congestion" "$@"
+}
 
 names=()
 while [ $# -gt 0 ] && [ "$1" != -- ]; do
-  declare -F "bench_$1" >/dev/null || die "unknown benchmark '$1'; there are relay, join, latency, designs and congestion"
+  declare -F "bench_$1" >/dev/null || die "unknown benchmark '$1'; there are relay, join, latency, network, designs and congestion"
   names+=("$1")
   shift
 done
@@ -40,12 +50,12 @@ say "building the servers and the load, optimised (ten minutes the first time, o
 packages=()
 for name in "${names[@]}"; do
   case $name in
-    congestion) ;;
     latency) packages+=(-p videocall-server -p videocall-cli) ;;
+    network | congestion) packages+=(-p videocall-server -p e2e) ;;
     *) packages+=(-p videocall-server -p actix-api -p webtransport-server -p e2e) ;;
   esac
 done
-[ ${#packages[@]} -eq 0 ] || cargo build --release "${packages[@]}" --bins </dev/null
+cargo build --release "${packages[@]}" --bins </dev/null
 export VIDEOCALL_BIN_DIR="$CARGO_TARGET_DIR/release"
 for name in "${names[@]}"; do
   printf '\n──── %s ────\n' "$name"

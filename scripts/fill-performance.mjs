@@ -22,7 +22,7 @@ function groups(rows) {
   return [...found.values()];
 }
 
-const digits = (value, count) => (value === undefined ? '–' : value.toFixed(count));
+const digits = (value, count) => (value === undefined || value === null ? '–' : value.toFixed(count));
 
 function table(head, lines) {
   const row = (cells) => `| ${cells.join(' | ')} |`;
@@ -144,6 +144,51 @@ function codecs() {
   return table(['Codec', 'encode, p50 / p95', 'decode, p50', 'of 400 kbit/s'], lines);
 }
 
+/// Networks in words, in the order of the table; those of the receiver's side have "-downlink" behind their names.
+const NETWORKS = [
+  ['clean', '20 Mbit/s, 20 ms'],
+  ['loss-2', '2 % loss, 50 ms'],
+  ['loss-5', '5 % loss, 50 ms'],
+  ['loss-10', '10 % loss, 50 ms'],
+  ['burst-loss-5', '5 % loss in runs of 5, 150 ms'],
+  ['bottleneck-1000k', '1 Mbit/s, 50 ms'],
+  ['bottleneck-300k', '300 kbit/s, 50 ms'],
+  ['3000k-500k-3000k', '3, 0.5, 3 Mbit/s, 50 ms'],
+  ['jitter-40ms', 'up to 40 ms jitter, 50 ms'],
+  ['outage-5s', 'nothing for 5 s, 50 ms'],
+];
+
+function network(suffix) {
+  const metrics = [
+    ['frames_shown_pct', 'pictures shown', '%', 1],
+    ['freeze_count', 'freezes', '', 0],
+    ['freeze_ms_total', 'frozen', 'ms', 0],
+    ['glass_to_glass_p50_ms', 'glass to glass, p50', 'ms', 0],
+    ['glass_to_glass_p95_ms', 'glass to glass, p95', 'ms', 0],
+    ['audio_gap_max_ms', 'longest silence', 'ms', 0],
+    ['concealed_ms_total', 'sound made up', 'ms', 0],
+    ['queueing_delay_p95_ms', 'queue, p95', 'ms', 0],
+    ['utilisation_pct', 'line used', '%', 0],
+    ['recovery_ms', 'recovered after', 'ms', 0],
+  ];
+  return againstWebrtc('network', metrics, NETWORKS.map(([name, inWords]) => [`${name}${suffix}`, inWords]));
+}
+
+function congestion() {
+  const CONTROLS = ['media', 'cubic', 'newreno', 'bbr'];
+  const found = groups(results('congestion'));
+  const names = [...new Set(found.map(({ scenario }) => scenario))].filter((name) => name.startsWith('proxy-'));
+  const lines = names.map((name) => {
+    const cells = CONTROLS.map((control) => {
+      const of = found.find(({ scenario, carrier }) => scenario === name && carrier === control);
+      const value = (metric) => digits(of?.rows.find((row) => row.metric === metric)?.value, 0);
+      return `${value('queueing_delay_p95_ms')} ms, ${value('utilisation_pct')} %`;
+    });
+    return [name.replace('proxy-', ''), ...cells];
+  });
+  return table(['Network', ...CONTROLS], lines);
+}
+
 /// Each table, and the results that it is made from.
 const tables = {
   relay: [relay, 'relay'],
@@ -152,6 +197,9 @@ const tables = {
   'receiver-cost': [receiverCost, 'latency'],
   stages: [stages, 'latency'],
   codecs: [codecs, 'latency'],
+  network: [() => `${about('network')}\n${network('')}`, 'network'],
+  'network-downlink': [() => network('-downlink'), 'network'],
+  congestion: [congestion, 'congestion'],
 };
 
 const before = readFileSync(page, 'utf8');

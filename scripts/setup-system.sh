@@ -12,7 +12,7 @@ BUILD_PACKAGES=(
   libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
   gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
 )
-TEST_PACKAGES=(chromium firefox-esr nats-server postgresql valgrind)
+TEST_PACKAGES=(chromium firefox-esr iproute2 nats-server postgresql valgrind)
 
 packages_of() {
   case $1 in
@@ -39,6 +39,7 @@ provided() {
     libgstreamer1.0-dev) pkg-config --exists gstreamer-1.0 2>/dev/null ;;
     libgstreamer-plugins-base1.0-dev) pkg-config --exists gstreamer-app-1.0 gstreamer-video-1.0 2>/dev/null ;;
     chromium) have chromium || have chromium-browser || have google-chrome ;;
+    iproute2) have ip ;;
     valgrind) have valgrind ;;
     firefox-esr) have firefox-esr || have firefox ;;
     nats-server) have nats-server || [ -x /usr/sbin/nats-server ] ;;

@@ -45,17 +45,18 @@ async function presentSelf() {
 
 export class Pair {
   /**
-   * @param {import('playwright-core').Browser} browser
+   * @param {import('playwright-core').Browser | {sender: import('playwright-core').Browser, receiver:
+   *   import('playwright-core').Browser}} browsers one for both pages, or one for each
    * @param {{url: string}} server
    * @param {string} contestant
-   * @param {{viewport: object, prepare?: (page: import('playwright-core').Page) => Promise<void>}} options `prepare` is
-   *   called with each page while it is still empty
+   * @param {{viewport: object, prepare?: (page: import('playwright-core').Page) => Promise<void>, hosts?: object}} options
+   *   `prepare` is called with each page while it is still empty; `hosts` as for `connectPair`
    */
-  static async open(browser, server, contestant, { viewport, prepare = async () => {} }) {
+  static async open(browsers, server, contestant, { viewport, prepare = async () => {}, hosts }) {
     const pair = new Pair();
     // What measures comes from blobs, which our page's policy rightly forbids.
-    const options = { viewport, bypassCSP: true };
-    pair.contexts = [await browser.newContext(options), await browser.newContext(options)];
+    const contextOf = (side) => (browsers[side] ?? browsers).newContext({ viewport, bypassCSP: true });
+    pair.contexts = await Promise.all(['sender', 'receiver'].map(contextOf));
     [pair.sender, pair.receiver] = await Promise.all(pair.contexts.map((context) => context.newPage()));
     pair.console = [];
     for (const page of [pair.sender, pair.receiver]) {
@@ -65,16 +66,16 @@ export class Pair {
     await noteCaptures(pair.sender);
     await noteSaid(pair.sender);
     await noteHeard(pair.receiver);
-    if (contestant === 'webrtc') await pair.#openWebrtc(server);
+    if (contestant === 'webrtc') await pair.#openWebrtc(server, hosts);
     else await pair.#openOurs(server, contestant);
     await noteShown(pair.receiver, pair.picture);
     return pair;
   }
 
-  async #openWebrtc(server) {
+  async #openWebrtc(server, hosts) {
     // Any page of a secure origin will do.
     await Promise.all([this.sender, this.receiver].map((page) => page.goto(`${server.url}/readyz`)));
-    await connectPair(this.sender, this.receiver, { name: 'remote', constraints: CONSTRAINTS });
+    await connectPair(this.sender, this.receiver, { name: 'remote', constraints: CONSTRAINTS, hosts });
     await this.receiver.evaluate(presentWebrtc, 'remote');
     await this.sender.evaluate(presentSelf);
     this.picture = '#remote';

@@ -4,8 +4,9 @@
 /** For a browser in which two pages reach each other over 127.0.0.1, also one that has not asked for a camera. */
 export const WEBRTC_FLAGS = ['--allow-loopback-in-peer-connection', '--disable-features=WebRtcHideLocalIpsWithMdns'];
 
-/** Of every page: only those that go over the loopback interface are passed on. */
-const LOOPBACK = /^candidate:\S+ 1 udp \d+ 127\.0\.0\.1 (\d+) typ host/;
+/** Of every page: only those of one address are passed on. */
+const CANDIDATE = /^candidate:\S+ 1 udp \d+ (\d+\.\d+\.\d+\.\d+) (\d+) typ host/;
+const LOOPBACK = { sender: '127.0.0.1', receiver: '127.0.0.1' };
 
 /** Who wants to hear of a page's candidates, by connection. */
 const listeners = new WeakMap();
@@ -64,25 +65,22 @@ async function answer({ id, sdp, video }) {
  *
  * @param {import('playwright-core').Page} sender
  * @param {import('playwright-core').Page} receiver
- * @param {{name?: string, constraints?: object, route?: (port: number, from: 'sender' | 'receiver') => Promise<number>}} options
- *   `constraints` for getUserMedia; `route` gives the UDP port of 127.0.0.1 by which the other side reaches this one, for
- *   a proxy between them.
+ * @param {{name?: string, constraints?: object, hosts?: {sender: string, receiver: string}}} options
+ *   `constraints` for getUserMedia; `hosts` are the addresses by which the pages reach each other.
  */
 export async function connectPair(sender, receiver, options = {}) {
-  const { name = 'remote', constraints = { audio: true, video: true }, route = async (port) => port } = options;
+  const { name = 'remote', constraints = { audio: true, video: true }, hosts = LOOPBACK } = options;
   const sides = { sender, receiver };
   // Candidates wait until both have described themselves.
   const waiting = [];
   let described = false;
   const pass = async ({ from, candidate }) => {
-    const [, port] = candidate.candidate.match(LOOPBACK) ?? [];
-    if (!port) return;
-    const routed = await route(Number(port), from);
-    const text = candidate.candidate.replace(` 127.0.0.1 ${port} `, ` 127.0.0.1 ${routed} `);
+    const [, host] = candidate.candidate.match(CANDIDATE) ?? [];
+    if (host !== hosts[from]) return;
     const to = from === 'sender' ? receiver : sender;
     await to.evaluate(({ id, candidate }) => window.peers.get(id)?.addIceCandidate(candidate), {
       id: name,
-      candidate: { ...candidate, candidate: text },
+      candidate,
     });
   };
   for (const [from, page] of Object.entries(sides)) {

@@ -36,8 +36,8 @@ const TONE_TOLERANCE = 15;
 const AUDIBLE = 0.01;
 
 /** A browser with no more than what is asked for. */
-export async function openBrowser(stage, flags = []) {
-  const browser = await chromium.launch({ executablePath: CHROMIUM, headless: true, args: [...FLAGS, ...flags] });
+export async function openBrowser(stage, flags = [], executablePath = CHROMIUM) {
+  const browser = await chromium.launch({ executablePath, headless: true, args: [...FLAGS, ...flags] });
   stage.atEnd(() => browser.close());
   return browser;
 }

@@ -64,14 +64,16 @@ class Server {
  *
  * @param {import('./stage.mjs').Stage} stage
  * @param {string[]} extra arguments
+ * @param {string} address that it listens on
  */
-export async function videocallServer(stage, extra = []) {
+export async function videocallServer(stage, extra = [], address = '127.0.0.1') {
   const [http, quic] = [await freePort(), await freePort()];
   const data = stage.folder('videocall-server');
-  const args = ['--bind', `127.0.0.1:${http}`, '--webtransport-bind', `127.0.0.1:${quic}`];
+  const args = ['--bind', `${address}:${http}`, '--webtransport-bind', `${address}:${quic}`];
   args.push('--data-dir', data, '--ui-dir', uiDir(), ...PATIENT, ...extra);
   // localhost, not 127.0.0.1: the address that people open.
-  const server = new Server(stage, `http://localhost:${http}`, () =>
+  const host = address === '127.0.0.1' ? 'localhost' : address;
+  const server = new Server(stage, `http://${host}:${http}`, () =>
     new Child(stage.logs, 'videocall-server', program('videocall-server'), args),
   );
   server.webtransportPort = quic;
