@@ -6,6 +6,7 @@ mod describe;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
+use videocall_types::fragment::{Reassembler, split};
 use videocall_types::{ClientMessage, Frame, RelayMessage, ServerMessage, StreamDecoder};
 
 /// Bytes with a meaning.
@@ -41,6 +42,19 @@ struct Stream {
     packets: Vec<String>,
     error: Option<String>,
 }
+
+/// A packet, and the packets that carry its parts.
+#[derive(Deserialize)]
+struct Cut {
+    name: String,
+    id: String,
+    packet: String,
+    part_bytes: usize,
+    fragments: Vec<String>,
+}
+
+/// What a fragment has besides its part when a relay reckons with the longest of all lengths.
+const FRAGMENT_OVERHEAD: usize = 34;
 
 fn bytes_of(hex: &str) -> Bytes {
     assert!(hex.len().is_multiple_of(2), "an even number of digits: {hex}");
@@ -109,6 +123,32 @@ fn server_messages() {
 fn relay_messages() {
     let file = include_str!("../vectors/relay.json");
     check(file, RelayMessage::decode, describe::relay, RelayMessage::encode);
+}
+
+#[test]
+fn packets_are_cut_for_the_bus_and_put_together_in_any_order() {
+    let file = include_str!("../vectors/fragments.json");
+    let vectors: Vec<Cut> = serde_json::from_str(file).expect("a list of vectors");
+    assert!(!vectors.is_empty());
+    for cut in vectors {
+        let packet = bytes_of(&cut.packet);
+        let id = u64::from_str_radix(&cut.id, 16).expect("hexadecimal digits");
+        let max_message = cut.part_bytes + FRAGMENT_OVERHEAD;
+        let fragments = split(&packet, id, max_message).expect("small enough");
+        let fragments: Vec<String> = fragments.map(|fragment| hex_of(&fragment)).collect();
+        assert_eq!(fragments, cut.fragments, "{}", cut.name);
+        let mut reassembler = Reassembler::default();
+        let (last, others) = cut.fragments.split_first().expect("at least one");
+        for fragment in others.iter().rev() {
+            assert_eq!(reassembler.push(&bytes_of(fragment)), Ok(None), "{}", cut.name);
+        }
+        assert_eq!(
+            reassembler.push(&bytes_of(last)),
+            Ok(Some(packet)),
+            "{}",
+            cut.name
+        );
+    }
 }
 
 #[test]
