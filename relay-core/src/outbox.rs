@@ -419,17 +419,18 @@ impl Inner {
     }
 
     /// Whether the receiver may be sent this now. Pictures are left out when not; everything else
-    /// goes in any case, and counts.
+    /// goes in any case, and counts: pictures get what it leaves.
     fn affords(&mut self, item: &Item, length: usize, now: Timestamp) -> bool {
         let Some(rate) = &mut self.rate else {
             return true;
         };
-        let enough = rate.take(length, now);
-        enough
-            || !matches!(
-                item.outgoing.class,
-                MediaClass::VideoBase | MediaClass::VideoEnhancement
-            )
+        match item.outgoing.class {
+            MediaClass::VideoBase | MediaClass::VideoEnhancement => rate.take(length, now),
+            MediaClass::Control | MediaClass::Audio => {
+                rate.charge(length, now);
+                true
+            }
+        }
     }
 
     /// Brings this outbox's share of the relay's memory in line with what waits.

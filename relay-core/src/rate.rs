@@ -25,8 +25,25 @@ impl RateLimiter {
         }
     }
 
-    /// Takes the bytes from the allowance; `false` when there is not enough of it.
+    /// Takes the bytes from the allowance; `false` when there is not enough of it, which then stays.
     pub(crate) fn take(&mut self, bytes: usize, now: Timestamp) -> bool {
+        self.refill(now);
+        match self.available_bits.checked_sub(bits(bytes)) {
+            Some(rest) => {
+                self.available_bits = rest;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Takes the bytes from the allowance, or all that is left of it.
+    pub(crate) fn charge(&mut self, bytes: usize, now: Timestamp) {
+        self.refill(now);
+        self.available_bits = self.available_bits.saturating_sub(bits(bytes));
+    }
+
+    fn refill(&mut self, now: Timestamp) {
         let capacity = self.bits_per_second.saturating_mul(BURST.as_secs());
         // No more than the burst can be earned, so that this fits up to terabits.
         let elapsed = now.since(self.refilled_at).min(BURST).as_micros() as u64;
@@ -35,15 +52,11 @@ impl RateLimiter {
             self.available_bits = self.available_bits.saturating_add(earned).min(capacity);
             self.refilled_at = now;
         }
-        let needed = (bytes as u64).saturating_mul(8);
-        match self.available_bits.checked_sub(needed) {
-            Some(rest) => {
-                self.available_bits = rest;
-                true
-            }
-            None => false,
-        }
     }
+}
+
+const fn bits(bytes: usize) -> u64 {
+    (bytes as u64).saturating_mul(8)
 }
 
 #[cfg(test)]
@@ -66,5 +79,17 @@ mod tests {
         assert!(limiter.take(2000, Timestamp::ZERO));
         assert!(!limiter.take(1, Timestamp::ZERO));
         assert!(limiter.take(1000, Timestamp::from_millis(1000)));
+    }
+
+    #[test]
+    fn what_goes_in_any_case_uses_up_what_is_left() {
+        let mut limiter = RateLimiter::new(8_000, Timestamp::ZERO);
+        assert!(limiter.take(1900, Timestamp::ZERO));
+        limiter.charge(200, Timestamp::ZERO);
+        assert!(!limiter.take(1, Timestamp::ZERO));
+        assert!(
+            limiter.take(1000, Timestamp::from_millis(1000)),
+            "nothing is owed"
+        );
     }
 }

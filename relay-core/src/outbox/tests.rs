@@ -132,6 +132,31 @@ fn stale_frames_do_not_leave_but_a_late_keyframe_does() {
 }
 
 #[test]
+fn what_goes_in_any_case_takes_from_what_pictures_may_use() {
+    let now = Timestamp::ZERO;
+    let pictures_beside = |voices: u64| {
+        let mut settings = MeetingSettings::new("relay".parse().expect("an id"));
+        // Of this two seconds pass at once.
+        settings.max_download_bps = 40_000;
+        let outbox = Outbox::new(&settings, now);
+        for sequence in 0..voices {
+            push(&outbox, frame(TrackKind::Microphone, sequence, 0, 0, 1000), now);
+        }
+        for sequence in 0..9 {
+            push(&outbox, camera(sequence, 0, u32::from(sequence > 0)), now);
+        }
+        assert_eq!(drain(&outbox, ClassSet::AUDIO, now).len() as u64, voices);
+        let pictures = drain(&outbox, ClassSet::VIDEO, now).len() as u64;
+        let dropped = outbox.stats().dropped[MediaClass::VideoBase.index()][DropCause::Rate as usize];
+        assert_eq!(pictures + dropped, 9);
+        pictures
+    };
+    assert_eq!(pictures_beside(0), 9);
+    assert_eq!(pictures_beside(5), 4);
+    assert_eq!(pictures_beside(20), 0, "voices go on above the rate");
+}
+
+#[test]
 fn an_older_keyframe_from_the_cache_does_not_follow_a_newer_one() {
     let outbox = outbox_with(OutboxLimits::default());
     push(&outbox, camera(9, 0, 0), Timestamp::ZERO);
