@@ -73,7 +73,27 @@ pub struct LayerSeen {
     pub gaps: VecDeque<(Instant, Duration)>,
 }
 
+/// A time without a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// When it was over; one that goes on ends now.
+    pub ended_at: Instant,
+    /// How long it was.
+    pub length: Duration,
+}
+
 impl LayerSeen {
+    /// The times without a frame that ended or go on after `since`.
+    fn gaps(&self, since: Instant) -> impl Iterator<Item = Gap> {
+        let ended = self.gaps.iter().filter(move |(ended_at, _)| *ended_at > since);
+        let ended = ended.map(|&(ended_at, length)| Gap { ended_at, length });
+        let open = self.last_at.map(|at| Gap {
+            ended_at: Instant::now(),
+            length: at.elapsed(),
+        });
+        ended.chain(open)
+    }
+
     /// The longest time without a frame that ended or goes on after `since`.
     pub fn longest_gap(&self, since: Instant) -> Duration {
         let ended = self.gaps.iter().filter(|(ended_at, _)| *ended_at > since);
@@ -313,28 +333,32 @@ impl Call {
         Ok(())
     }
 
-    /// The longest time since then that one of them was without a frame of the other, voice or face.
-    pub fn longest_gap(&self, since: Instant) -> Duration {
-        self.longest_gap_of(since, |_| true)
+    /// The times since then at which one of them was without a frame of the other, voice or face.
+    pub fn gaps(&self, since: Instant) -> Vec<Gap> {
+        self.gaps_of(since, |_| true)
     }
 
-    /// The longest time since then that one of them did not hear the other.
+    /// The times since then at which one of them did not hear the other.
+    pub fn silences(&self, since: Instant) -> Vec<Gap> {
+        self.gaps_of(since, |layer| layer.track.track == MICROPHONE)
+    }
+
+    /// The longest of [`Call::silences`].
     pub fn longest_silence(&self, since: Instant) -> Duration {
-        self.longest_gap_of(since, |layer| layer.track.track == MICROPHONE)
+        let silences = self.silences(since);
+        silences.iter().map(|gap| gap.length).max().unwrap_or_default()
     }
 
-    fn longest_gap_of(&self, since: Instant, counts: impl Fn(&LayerId) -> bool) -> Duration {
+    fn gaps_of(&self, since: Instant, counts: impl Fn(&LayerId) -> bool) -> Vec<Gap> {
         let gaps = self.directions().map(|(caller, other)| {
             let seen = caller.seen.borrow();
             let of = seen
                 .layers
                 .iter()
                 .filter(|(layer, _)| layer.track.session == other && counts(layer));
-            of.map(|(_, seen)| seen.longest_gap(since))
-                .max()
-                .unwrap_or_default()
+            of.flat_map(|(_, seen)| seen.gaps(since)).collect::<Vec<_>>()
         });
-        gaps.into_iter().max().unwrap_or_default()
+        gaps.concat()
     }
 
     fn has_stalled(&self) -> bool {

@@ -17,7 +17,7 @@ mod servers;
 mod ticket;
 
 pub use cable::Cable;
-pub use call::{Call, Caller, LayerSeen, Seen};
+pub use call::{Call, Caller, Gap, LayerSeen, Seen};
 pub use collector::{Collector, Received};
 pub use metrics::{Family, Metrics, Sample};
 pub use process::{Process, free_port, program};
