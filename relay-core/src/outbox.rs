@@ -8,13 +8,13 @@
 //!
 //! Sockets, streams and the writing tasks are left to the relays' adapters.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::task::{Context, Poll};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::task::{Context, Poll, Waker};
 
-use atomic_waker::AtomicWaker;
 use bytes::Bytes;
 use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
 use videocall_types::{
     CloseCode, Closing, DependencyTracker, FrameHeader, LayerId, MediaClass, ServerMessage, Timestamp,
     TrackRef,
@@ -153,9 +153,10 @@ impl Item {
 #[derive(Debug)]
 pub struct Outbox {
     inner: Mutex<Inner>,
-    wakers: [AtomicWaker; QUEUES],
     /// What the path does not carry, for the media path to read without the lock.
     restriction: AtomicU8,
+    /// Whether a layer is stuck, for writers to read without the lock.
+    is_stuck: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -163,9 +164,12 @@ struct Inner {
     limits: OutboxLimits,
     queues: [VecDeque<Item>; QUEUES],
     bytes: [usize; QUEUES],
-    trackers: HashMap<LayerId, DependencyTracker>,
+    /// Who waits for each queue.
+    wakers: [Option<Waker>; QUEUES],
+    // Sessions are random and given by relays, so nobody can choose keys that collide.
+    trackers: FxHashMap<LayerId, DependencyTracker>,
     /// The layer of each track that left last; `None` where all layers leave side by side.
-    shown: Option<HashMap<TrackRef, u8>>,
+    shown: Option<FxHashMap<TrackRef, u8>>,
     /// Layers of which a frame was discarded for want of a reference; few, so a list.
     stuck: Vec<LayerId>,
     downlink: Downlink,
@@ -208,6 +212,7 @@ impl Outbox {
     ) -> Self {
         Self {
             restriction: AtomicU8::new(Restriction::NONE.to_bits()),
+            is_stuck: AtomicBool::new(false),
             inner: Mutex::new(Inner {
                 downlink: Downlink::new(now),
                 rate,
@@ -215,14 +220,14 @@ impl Outbox {
                 limits,
                 queues: Default::default(),
                 bytes: [0; QUEUES],
-                trackers: HashMap::new(),
-                shown: Some(HashMap::new()),
+                wakers: Default::default(),
+                trackers: FxHashMap::default(),
+                shown: Some(FxHashMap::default()),
                 stuck: Vec::new(),
                 moved_at: now,
                 closed: false,
                 stats: OutboxStats::default(),
             }),
-            wakers: Default::default(),
         }
     }
 
@@ -250,14 +255,14 @@ impl Outbox {
 
     fn push(&self, item: Item, now: Timestamp) -> Pushed {
         let queue = ClassSet::queue_of(item.outgoing.class);
-        let pushed = {
+        let (pushed, waiting) = {
             let mut inner = self.inner.lock();
             let pushed = inner.push(queue, item, now);
             self.note_restriction(&inner);
-            pushed
+            (pushed, inner.wakers[queue].take_if(|_| pushed == Pushed::Queued))
         };
-        if pushed == Pushed::Queued {
-            self.wakers[queue].wake();
+        if let Some(waiting) = waiting {
+            waiting.wake();
         }
         pushed
     }
@@ -267,7 +272,7 @@ impl Outbox {
         // Whoever did not take what waits must not have to take it before the reason.
         let waits = closing.code != CloseCode::SlowReceiver;
         let last = Item::control(ServerMessage::Closing(closing).encode(), now);
-        {
+        let waiting = {
             let mut inner = self.inner.lock();
             if inner.closed {
                 return;
@@ -279,22 +284,20 @@ impl Outbox {
                 inner.clear(CONTROL);
             }
             inner.enqueue(CONTROL, last);
-        }
-        self.wake_all();
+            std::mem::take(&mut inner.wakers)
+        };
+        waiting.into_iter().flatten().for_each(Waker::wake);
     }
 
     /// Takes and gives nothing more.
     pub(crate) fn shut(&self) {
-        {
+        let waiting = {
             let mut inner = self.inner.lock();
             inner.closed = true;
             (0..QUEUES).for_each(|queue| inner.clear(queue));
-        }
-        self.wake_all();
-    }
-
-    fn wake_all(&self) {
-        self.wakers.iter().for_each(AtomicWaker::wake);
+            std::mem::take(&mut inner.wakers)
+        };
+        waiting.into_iter().flatten().for_each(Waker::wake);
     }
 
     /// The next packet of these queues, most urgent first; `None` when the outbox is closed and
@@ -305,23 +308,15 @@ impl Outbox {
         now: Timestamp,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Outgoing>> {
-        let first = self.pop(classes, now);
-        if first.is_ready() {
-            return first;
-        }
-        for (queue, waker) in self.wakers.iter().enumerate() {
-            if classes.has_queue(queue) {
-                waker.register(cx.waker());
-            }
-        }
-        // Something may have been pushed before the wakers were there.
-        self.pop(classes, now)
-    }
-
-    fn pop(&self, classes: ClassSet, now: Timestamp) -> Poll<Option<Outgoing>> {
         let mut inner = self.inner.lock();
         let popped = inner.pop(classes, now);
+        if popped.is_pending() {
+            inner.wait(classes, cx.waker());
+        }
         self.note_restriction(&inner);
+        if !inner.stuck.is_empty() {
+            self.is_stuck.store(true, Ordering::Relaxed);
+        }
         popped
     }
 
@@ -344,7 +339,12 @@ impl Outbox {
 
     /// Layers that cannot go on without a keyframe, since this was last asked.
     pub(crate) fn take_stuck(&self) -> Vec<LayerId> {
-        std::mem::take(&mut self.inner.lock().stuck)
+        if !self.is_stuck.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
+        let mut inner = self.inner.lock();
+        self.is_stuck.store(false, Ordering::Relaxed);
+        std::mem::take(&mut inner.stuck)
     }
 
     /// Forgets a track that has ended or is not wanted any more: nothing of it leaves, and memory does
@@ -525,6 +525,17 @@ impl Inner {
         }
     }
 
+    /// Remembers whom to wake when something is pushed to one of these queues.
+    fn wait(&mut self, classes: ClassSet, waker: &Waker) {
+        for (queue, waiting) in self.wakers.iter_mut().enumerate() {
+            let known =
+                |waiting: &Option<Waker>| waiting.as_ref().is_some_and(|known| known.will_wake(waker));
+            if classes.has_queue(queue) && !known(waiting) {
+                *waiting = Some(waker.clone());
+            }
+        }
+    }
+
     /// Why the packet must not leave; takes note of it otherwise.
     fn refuse(&mut self, item: &Item, now: Timestamp) -> Option<DropCause> {
         let age = now.since(item.outgoing.queued_at);
@@ -538,7 +549,7 @@ impl Inner {
         }
         // A decoder that has gone over to another picture size has given up what it had of this one.
         let other =
-            |shown: &HashMap<_, _>| shown.get(&layer.track).is_some_and(|last| *last != layer.spatial);
+            |shown: &FxHashMap<_, _>| shown.get(&layer.track).is_some_and(|last| *last != layer.spatial);
         let switches = self.shown.as_ref().is_some_and(other);
         let decodable = tracker.is_decodable(item.sequence, item.outgoing.keyframe, item.reference_distance);
         if !decodable || switches && !item.outgoing.keyframe {
