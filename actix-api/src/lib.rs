@@ -17,6 +17,7 @@ mod run;
 mod server;
 mod socket;
 mod ui;
+mod upgrade;
 mod websocket;
 
 pub use client_address::ProxyHeader;

@@ -4,10 +4,15 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::Server;
-use actix_web::{App, HttpServer, rt, web};
+use actix_http::HttpService;
+use actix_service::{ServiceFactory, map_config};
+use actix_web::body::MessageBody;
+use actix_web::dev::{AppConfig, Server, ServiceRequest, ServiceResponse};
+use actix_web::rt::net::TcpStream;
+use actix_web::{App, rt, web};
 use anyhow::Context as _;
 use relay_runtime::Relay;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use videocall_types::api::{RelayEndpoint, TransportKind};
 
@@ -18,7 +23,7 @@ use crate::origin::OriginPolicy;
 use crate::rest::{Clients, Joining, Making};
 use crate::socket::Doorkeeper;
 use crate::ui::Ui;
-use crate::{headers, health, rest, ui, websocket};
+use crate::{headers, health, rest, ui, upgrade, websocket};
 
 /// How long an idle connection is kept: somebody reads the page before joining, and the join is then one
 /// round trip.
@@ -89,7 +94,6 @@ fn build(
     parts: Parts,
     listener: TcpListener,
 ) -> std::io::Result<Server> {
-    let origins = OriginPolicy::new(&http.allowed_origin);
     let clients = Clients {
         addresses: ClientAddresses::new(http.trusted_proxies.clone(), http.proxy_header),
         unlimited: parts.relay.settings().unlimited_networks.clone(),
@@ -102,41 +106,64 @@ fn build(
         joining: web::Data::new(Joining::new(join, clients.clone())),
         making: web::Data::new(Making::new(join, clients.clone())),
         addresses: web::Data::new(clients.addresses),
-        origins: web::Data::new(origins.clone()),
+        origins: web::Data::new(OriginPolicy::new(&http.allowed_origin)),
         ui: web::Data::new(Ui::new(http.ui_dir.clone())),
     };
-    let factory = move || {
-        // Once on each thread that serves connections.
-        rt::spawn(overload.clone().watch_event_loop());
-        let shared = shared.clone();
-        App::new()
-            .wrap(headers::security())
-            .configure(move |config| shared.provide(config))
-            .configure(health::routes)
-            .route(websocket::PATH, web::get().to(websocket::upgrade))
-            .service(
-                web::scope(rest::PREFIX)
-                    .wrap(headers::never_stored())
-                    .wrap(origins.cors())
-                    .configure(rest::routes),
-            )
-            .route("/api/{path:.*}", web::to(rest::unknown_path))
-            .route("/{path:.*}", web::get().to(ui::serve))
-            .route("/{path:.*}", web::head().to(ui::serve))
-            .default_service(web::to(rest::bad_method))
-    };
-    let mut server = HttpServer::new(factory)
+    let mut server = Server::build()
         .disable_signals()
-        .on_connect(move |connection, data| doorkeeper.admit(connection, data))
-        .tcp_nodelay(true)
-        .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(REQUEST_TIMEOUT)
-        .client_disconnect_timeout(DISCONNECT_TIMEOUT)
         .shutdown_timeout(SHUTDOWN_TIMEOUT_S);
     if let Some(threads) = http.http_threads {
         server = server.workers(threads.get() as usize);
     }
-    Ok(server.listen(listener)?.run())
+    let (sessions, stopping) = (Handle::current(), server.graceful_shutdown_signal());
+    let factory = move || {
+        // Once on each thread that serves connections.
+        rt::spawn(overload.clone().watch_event_loop());
+        let (doorkeeper, stopping) = (doorkeeper.clone(), stopping.clone());
+        HttpService::build()
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
+            .on_connect_ext(move |connection: &TcpStream, data| doorkeeper.admit(connection, data))
+            .keep_alive(KEEP_ALIVE)
+            .client_request_timeout(REQUEST_TIMEOUT)
+            .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+            .upgrade(upgrade::service(application(&shared), sessions.clone()))
+            .h1(map_config(application(&shared), |()| AppConfig::default()))
+            .tcp()
+    };
+    Ok(server.listen("http", listener, factory)?.run())
+}
+
+/// What answers requests.
+fn application(
+    shared: &Shared,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody + use<>>,
+        Error = actix_web::Error,
+        InitError = (),
+    > + use<>,
+> {
+    let provided = shared.clone();
+    App::new()
+        .wrap(headers::security())
+        .configure(move |config| provided.provide(config))
+        .configure(health::routes)
+        .route(websocket::PATH, web::get().to(websocket::upgrade))
+        .service(
+            web::scope(rest::PREFIX)
+                .wrap(headers::never_stored())
+                .wrap(shared.origins.cors())
+                .configure(rest::routes),
+        )
+        .route("/api/{path:.*}", web::to(rest::unknown_path))
+        .route("/{path:.*}", web::get().to(ui::serve))
+        .route("/{path:.*}", web::head().to(ui::serve))
+        .default_service(web::to(rest::bad_method))
 }
 
 /// What handlers ask for.

@@ -1,7 +1,6 @@
 //! Accepted TCP connections, before a byte of them is read: how many there may be, and what the operating
 //! system is told about them.
 
-use std::any::Any;
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,10 +30,7 @@ impl Doorkeeper {
     }
 
     /// Called for every connection when it is accepted.
-    pub(crate) fn admit(&self, connection: &dyn Any, data: &mut Extensions) {
-        let Some(stream) = connection.downcast_ref::<TcpStream>() else {
-            return;
-        };
+    pub(crate) fn admit(&self, stream: &TcpStream, data: &mut Extensions) {
         let address = stream.peer_addr().map(|peer| peer.ip());
         match address.map(|address| self.0.accept(address)) {
             // Counted as long as its data are kept, which is as long as it is open.
@@ -43,7 +39,8 @@ impl Doorkeeper {
             }
             Ok(Err(_)) | Err(_) => turn_away(stream),
         }
-        if let Err(error) = set_options(stream) {
+        // A packet leaves when it is there, whether or not the one before has arrived.
+        if let Err(error) = stream.set_nodelay(true).and_then(|()| set_options(stream)) {
             tracing::debug!(%error, "a connection keeps the system's defaults");
         }
     }

@@ -6,9 +6,9 @@
 
 mod carrier;
 mod decoder;
-mod pipe;
+mod writer;
 
-use actix_web::{HttpRequest, HttpResponse, rt, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use actix_web_actors::ws;
 use relay_runtime::Relay;
 use videocall_types::CloseCode;
@@ -16,6 +16,7 @@ use videocall_types::CloseCode;
 use crate::client_address::ClientAddresses;
 use crate::error::HttpError;
 use crate::origin::OriginPolicy;
+use crate::upgrade::Takeover;
 use carrier::WebSocketCarrier;
 
 /// Where the relay is, on the server of the REST interface.
@@ -31,10 +32,9 @@ mod opcode {
     pub(super) const PONG: u8 = 0xa;
 }
 
-/// Answers an upgrade request and serves the connection until it ends.
+/// Answers an upgrade request; the connection is then served until it ends.
 pub(crate) async fn upgrade(
     request: HttpRequest,
-    payload: web::Payload,
     relay: web::Data<Relay>,
     origins: web::Data<OriginPolicy>,
     addresses: web::Data<ClientAddresses>,
@@ -49,9 +49,12 @@ pub(crate) async fn upgrade(
         CloseCode::TooManyConnections => HttpError::TooManyConnections,
         _ => HttpError::RelayFull,
     })?;
-    let (pipe, body) = pipe::pipe();
     let relay = relay.into_inner();
-    let carrier = WebSocketCarrier::new(payload, pipe, peer);
-    rt::spawn(async move { relay.serve(carrier, place).await });
-    Ok(response.body(body))
+    let serve = move |stream, read| async move {
+        let carrier = WebSocketCarrier::new(stream, read, peer);
+        relay.serve(carrier, place).await;
+    };
+    let mut response = response.finish();
+    response.extensions_mut().insert(Takeover::new(serve));
+    Ok(response)
 }
