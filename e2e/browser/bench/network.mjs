@@ -13,7 +13,7 @@ import { noteSilences } from './listen.mjs';
 import { CONTESTANTS, Pair } from './pairs.mjs';
 import { COLOURS, coursePlot } from './plots.mjs';
 import { machine, percentile, row, write, writeRows } from './report.mjs';
-import { SCENARIOS, SETTLE, conditions } from './scenarios.mjs';
+import { SCENARIOS, SETTLE, conditions, good } from './scenarios.mjs';
 import { WEBRTC_FLAGS, pairStats } from './webrtc.mjs';
 import { Wire } from './wire.mjs';
 import { writeTone } from '../lib/media.mjs';
@@ -92,7 +92,7 @@ async function concealed(pair, contestant) {
 async function measure(place, name, contestant, { mode, seconds }, seed) {
   const { wire, server, browsers, hosts } = place;
   const scenario = SCENARIOS[name](seconds);
-  await wire.begin({ seed });
+  await wire.begin(conditions(good(scenario), mode, seed));
   const prepare = noteSilences;
   const pair = await Pair.open(browsers, server, contestant, { viewport: VIEWPORT, prepare, hosts });
   try {
@@ -153,7 +153,7 @@ function printHead() {
 }
 
 function printLine([scenario, contestant, ...cells]) {
-  console.log(`${scenario.padEnd(18)}${contestant.padEnd(13)}${cells.map((cell) => String(cell).padStart(10)).join('')}`);
+  console.log(`${scenario.padEnd(28)}${contestant.padEnd(13)}${cells.map((cell) => String(cell).padStart(10)).join('')}`);
 }
 
 function printFigures(scenario, contestant, found) {

@@ -49,6 +49,11 @@ function lossy(part) {
   return { there: line(20 * mbit, { delay_ms: 25, loss }), back: { delay_ms: 25, loss } };
 }
 
+/** The same way with nothing wrong: a network that becomes slow does not become longer, which is another trouble. */
+export function good({ there, back }) {
+  return { there: { delay_ms: there.delay_ms ?? 0 }, back: { delay_ms: back.delay_ms ?? 0 } };
+}
+
 /**
  * What the wire is told, for a browser behind it that sends ('uplink') or receives ('downlink').
  *
