@@ -3,7 +3,7 @@
 #   scripts/setup-system.sh [run] [build] [test]      (default: build)
 #     run    what building and running the server and the web page takes
 #     build  run, and GStreamer's headers and plugins for videocall-cli
-#     test   build, and the browsers, services and valgrind that the tests start
+#     test   build, and the browsers with a screen and a sound card, services and valgrind that the tests start
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -12,7 +12,11 @@ BUILD_PACKAGES=(
   libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
   gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
 )
+<<<<<<< HEAD
 TEST_PACKAGES=(chromium firefox-esr iproute2 nats-server postgresql valgrind)
+=======
+TEST_PACKAGES=(chromium firefox-esr nats-server postgresql pulseaudio valgrind xvfb)
+>>>>>>> 398b571 (Drive Firefox in the end-to-end tests' harness)
 
 packages_of() {
   case $1 in
@@ -42,6 +46,8 @@ provided() {
     iproute2) have ip ;;
     valgrind) have valgrind ;;
     firefox-esr) have firefox-esr || have firefox ;;
+    pulseaudio) have pulseaudio ;;
+    xvfb) have Xvfb ;;
     nats-server) have nats-server || [ -x /usr/sbin/nats-server ] ;;
     postgresql) compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || have initdb ;;
     gstreamer1.0-plugins-*) plugin_there "${1#gstreamer1.0-plugins-}" ;;
@@ -84,9 +90,10 @@ if ! have apt-get; then
   cat >&2 <<'HINT'
 Install what your system calls them, for example:
   Fedora:  dnf install gcc-c++ pkgconf gstreamer1-devel gstreamer1-plugins-base-devel gstreamer1-plugins-good \
-             gstreamer1-plugins-bad-free gstreamer1-plugins-ugly chromium firefox postgresql-server nats-server
+             gstreamer1-plugins-bad-free gstreamer1-plugins-ugly chromium firefox postgresql-server nats-server \
+             pulseaudio xorg-x11-server-Xvfb
   Arch:    pacman -S base-devel gstreamer gst-plugins-base gst-plugins-good gst-plugins-bad gst-plugins-ugly \
-             chromium firefox postgresql nats-server
+             chromium firefox postgresql nats-server pulseaudio xorg-server-xvfb
   macOS:   brew install pkg-config gstreamer nats-server postgresql
 HINT
   exit 1

@@ -2,7 +2,8 @@
 
 import { equal } from 'node:assert/strict';
 
-import { DEVICES, openBrowser, openPerson } from './lib/person.mjs';
+import { DEVICES, openBrowser } from './lib/browsers.mjs';
+import { openPerson } from './lib/person.mjs';
 import { videocallServer } from './lib/servers.mjs';
 import { scenario } from './lib/stage.mjs';
 

@@ -3,7 +3,8 @@
 import { equal, match, ok } from 'node:assert/strict';
 import { join } from 'node:path';
 
-import { openBrowser, openPerson } from './lib/person.mjs';
+import { openBrowser } from './lib/browsers.mjs';
+import { openPerson } from './lib/person.mjs';
 import { videocallServer } from './lib/servers.mjs';
 import { scenario } from './lib/stage.mjs';
 import { until } from './lib/wait.mjs';
@@ -126,5 +127,46 @@ scenario('a person who allows neither camera nor microphone', async (stage, step
     await until('bob is live', async () => (await tile.getAttribute('data-state')) === 'live');
     await bob.sees(1);
     equal(await bob.tile({ name: 'alice' }).getAttribute('data-state'), 'off');
+  });
+});
+
+/** The smallest thing that a finger hits, in CSS pixels (WCAG 2.2, 2.5.8 has 24). */
+const FINGER = 40;
+
+scenario('a call on a phone', async (stage, step) => {
+  const server = await videocallServer(stage);
+  const device = { isMobile: true, hasTouch: true, deviceScaleFactor: 2 };
+  const [alice, bob] = await Promise.all([
+    openPerson(stage, { name: 'alice', colour: 'red', hertz: 440, viewport: PHONE, device }),
+    openPerson(stage, { name: 'bob', colour: 'green', hertz: 700 }),
+  ]);
+  const { page } = alice;
+  await Promise.all([alice.join(server.url, 'pocket'), bob.join(server.url, 'pocket')]);
+
+  for (const [how, viewport] of [
+    ['upright', PHONE],
+    ['on its side', { width: PHONE.height, height: PHONE.width }],
+  ]) {
+    await step(`held ${how}, the other one is seen, and every button is in reach`, async () => {
+      await page.setViewportSize(viewport);
+      await alice.seesMoving({ name: 'bob' }, bob.colour);
+      await fits(page);
+      const { width, height } = await alice.tile({ name: 'bob' }).boundingBox();
+      ok(width * height > (viewport.width * viewport.height) / 8, `the tile is ${width} by ${height} pixels`);
+      for (const id of ['toggle-mic', 'toggle-camera', 'leave-button']) {
+        const box = await page.getByTestId(id).boundingBox();
+        ok(box.width >= FINGER && box.height >= FINGER, `${id} is ${box.width} by ${box.height} pixels`);
+        ok(box.x >= 0 && box.x + box.width <= viewport.width, `${id} is beyond the edge`);
+        ok(box.y >= 0 && box.y + box.height <= viewport.height, `${id} is below the edge`);
+      }
+      await page.screenshot({ path: join(stage.folder('pages'), `phone-${viewport.width}.png`) });
+    });
+  }
+
+  await step('by touch', async () => {
+    await page.getByTestId('toggle-camera').tap();
+    await bob.tileIs({ name: 'alice' }, 'off');
+    await page.getByTestId('leave-button').tap();
+    await bob.sees(0);
   });
 });

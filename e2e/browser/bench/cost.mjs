@@ -6,7 +6,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { writeTone, yuvOf } from '../lib/media.mjs';
-import { DEVICES, openBrowser } from '../lib/person.mjs';
+import { DEVICES, openBrowser } from '../lib/browsers.mjs';
 import { Child } from '../lib/process.mjs';
 import { program } from '../lib/servers.mjs';
 import { until } from '../lib/wait.mjs';

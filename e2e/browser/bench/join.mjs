@@ -1,24 +1,30 @@
-// Measures the way into a meeting: from the click on Join to the first picture of somebody else, and what it takes to
-// get the page in the first place. Prints a table and writes bench-results/join.json.
+// Measures the way into a meeting: from the click on Join to the first picture of everybody else, alone with one and in a
+// call of five, and what it takes to get the page in the first place. Prints a table and writes bench-results/join.json.
 
 import { percentile, print, row, writeRows } from './report.mjs';
-import { openBrowser, openPerson } from '../lib/person.mjs';
-import { videocallServer } from '../lib/servers.mjs';
+import { openBrowser } from '../lib/browsers.mjs';
+import { openPerson } from '../lib/person.mjs';
+import { Child } from '../lib/process.mjs';
+import { program, videocallServer } from '../lib/servers.mjs';
 import { Stage } from '../lib/stage.mjs';
+import { until } from '../lib/wait.mjs';
 
 const RUNS = 10;
-/** Milliseconds from the click to the first remote frame that are aimed at. */
+/** Milliseconds from the click to the first remote frame of everybody that are aimed at. */
 const JOIN_AIM = { name: 'aim', value: 500 };
+/** Who is there before the fifth of a call comes. */
+const OTHERS = ['ann', 'ben', 'cem', 'dan'];
 /** Kilobytes of the page that are aimed at. */
 const SIZE_AIM = { name: 'aim', value: 700 };
 
-/** Runs in the page: presses Join and waits for the first picture of this person. */
-function joinAndWait(name) {
+/** Runs in the page: presses Join and waits for the first picture of each of these people. */
+function joinAndWait(names) {
   return new Promise((resolve) => {
-    const tile = `[data-testid="tile"][data-name="${name}"][data-track="camera"][data-state="live"]`;
+    const live = (name) =>
+      document.querySelector(`[data-testid="tile"][data-name="${name}"][data-track="camera"][data-state="live"]`);
     const started = performance.now();
     const look = () => {
-      if (document.querySelector(tile)) resolve(performance.now() - started);
+      if (names.every(live)) resolve(performance.now() - started);
       else requestAnimationFrame(look);
     };
     document.querySelector('[data-testid="join-button"]').click();
@@ -35,7 +41,25 @@ function noteWhenUsable() {
   look();
 }
 
-async function joinTimes(stage, server, carrier) {
+/** Milliseconds that alice took, again and again, until she saw everybody. */
+async function joinTimes(server, carrier, alice, meeting, names) {
+  const times = [];
+  for (let run = 0; run < RUNS; run += 1) {
+    await alice.page.goto(`${server.url}/meeting/alice/${meeting}?transport=${carrier}`);
+    await alice.page.waitForFunction(() => document.querySelector('[data-testid="preview"]')?.videoWidth > 0);
+    times.push(await alice.page.evaluate(joinAndWait, names));
+    for (const name of names) {
+      const { mean } = await alice.sample({ name });
+      if (!mean.some((channel) => channel > 0)) throw new Error('the tile is said to be live and is black');
+    }
+    await alice.press('leave-button');
+    await alice.page.getByTestId('rejoin-button').waitFor();
+  }
+  return times;
+}
+
+/** With one other person, in a browser. */
+async function joinOne(stage, server, carrier) {
   const meeting = `bench-${carrier}`;
   const [bob, alice] = await Promise.all([
     openPerson(stage, { name: 'bob', colour: 'green', hertz: 700 }),
@@ -43,17 +67,26 @@ async function joinTimes(stage, server, carrier) {
   ]);
   await bob.join(server.url, meeting, { transport: carrier });
   await bob.connected(carrier);
-  const times = [];
-  for (let run = 0; run < RUNS; run += 1) {
-    await alice.page.goto(`${server.url}/meeting/alice/${meeting}?transport=${carrier}`);
-    await alice.page.waitForFunction(() => document.querySelector('[data-testid="preview"]')?.videoWidth > 0);
-    times.push(await alice.page.evaluate(joinAndWait, 'bob'));
-    const { mean } = await alice.sample({ name: 'bob' });
-    if (!mean.some((channel) => channel > 0)) throw new Error('the tile is said to be live and is black');
-    await alice.press('leave-button');
-    await bob.sees(0);
-  }
+  const times = await joinTimes(server, carrier, alice, meeting, ['bob']);
   await Promise.all([bob.browser.close(), alice.browser.close()]);
+  return times;
+}
+
+/** With four others. They are no browsers, which would need the machine that is measured. */
+async function joinFour(stage, server, carrier) {
+  const meeting = `bench-five-${carrier}`;
+  const robots = OTHERS.map((name) => {
+    const args = ['stream', '--url', server.url, '--user-id', name, '--meeting-id', meeting, '--source', 'test'];
+    args.push('--transport', carrier, '--resolution', '320x180', '--fps', '15', '--bitrate-kbps', '120');
+    return stage.own(new Child(stage.logs, `${name}-${carrier}`, program('videocall-cli'), args));
+  });
+  const alice = await openPerson(stage, { name: 'alice', colour: 'red', hertz: 440 });
+  // Once before the measurement, until everybody has come.
+  await alice.join(server.url, meeting, { transport: carrier });
+  await until('everybody is there', () => alice.sees(OTHERS.length), 60_000);
+  const times = await joinTimes(server, carrier, alice, meeting, OTHERS);
+  await alice.browser.close();
+  await Promise.all(robots.map((robot) => robot.stop('SIGINT')));
   return times;
 }
 
@@ -83,9 +116,11 @@ try {
   const server = await videocallServer(stage);
   const rows = [];
   for (const carrier of ['webtransport', 'websocket']) {
-    const times = await joinTimes(stage, server, carrier);
-    rows.push(row('join', carrier, 'click_to_picture_p50_ms', percentile(times, 0.5), 'ms', JOIN_AIM));
-    rows.push(row('join', carrier, 'click_to_picture_p95_ms', percentile(times, 0.95), 'ms'));
+    for (const [scenario, measure] of [['join', joinOne], ['join-five', joinFour]]) {
+      const times = await measure(stage, server, carrier);
+      rows.push(row(scenario, carrier, 'click_to_picture_p50_ms', percentile(times, 0.5), 'ms', JOIN_AIM));
+      rows.push(row(scenario, carrier, 'click_to_picture_p95_ms', percentile(times, 0.95), 'ms'));
+    }
   }
   const loads = await firstLoads(stage, server);
   const bytes = percentile(loads.map((load) => load.bytes), 0.5);

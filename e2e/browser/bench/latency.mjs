@@ -14,7 +14,7 @@ import { CONTESTANTS, Pair } from './pairs.mjs';
 import { COLOURS, barPlot, distributionPlot, machine, percentile, print, row, write, writeRows } from './report.mjs';
 import { STAGES, journeys, trace, traceOf } from './trace.mjs';
 import { WEBRTC_FLAGS } from './webrtc.mjs';
-import { DEVICES, openBrowser } from '../lib/person.mjs';
+import { DEVICES, openBrowser } from '../lib/browsers.mjs';
 import { videocallServer } from '../lib/servers.mjs';
 import { Stage } from '../lib/stage.mjs';
 

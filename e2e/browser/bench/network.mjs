@@ -17,7 +17,7 @@ import { SCENARIOS, SETTLE, conditions, good } from './scenarios.mjs';
 import { WEBRTC_FLAGS, pairStats } from './webrtc.mjs';
 import { Wire } from './wire.mjs';
 import { writeTone } from '../lib/media.mjs';
-import { DEVICES, openBrowser } from '../lib/person.mjs';
+import { DEVICES, openBrowser } from '../lib/browsers.mjs';
 import { videocallServer } from '../lib/servers.mjs';
 import { Stage } from '../lib/stage.mjs';
 

@@ -1,29 +1,10 @@
-// One participant in a Chromium of their own: Chromium's fake devices are settings of the whole process.
+// One participant in a browser of their own: fake devices are settings of the whole process.
 
 import { join } from 'node:path';
 
-import { chromium } from 'playwright-core';
-
+import { DEVICES, openBrowser, openFirefox } from './browsers.mjs';
 import { meanColour, writeFilm, writeTone } from './media.mjs';
 import { until } from './wait.mjs';
-
-const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
-
-const FLAGS = [
-  '--no-sandbox',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-  '--no-first-run',
-  '--autoplay-policy=no-user-gesture-required',
-  // Several browsers share the cores, and all but one are in the background.
-  '--disable-background-timer-throttling',
-  '--disable-backgrounding-occluded-windows',
-  '--disable-renderer-backgrounding',
-];
-
-/** Devices that exist and are allowed. */
-export const DEVICES = ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'];
 
 /** Small pages: painting is done by the same cores. */
 const VIEWPORT = { width: 800, height: 500 };
@@ -35,34 +16,37 @@ const TONE_TOLERANCE = 15;
 /** A level above this is somebody who is heard, below it silence. */
 const AUDIBLE = 0.01;
 
-/** A browser with no more than what is asked for. */
-export async function openBrowser(stage, flags = [], executablePath = CHROMIUM) {
-  const browser = await chromium.launch({ executablePath, headless: true, args: [...FLAGS, ...flags] });
-  stage.atEnd(() => browser.close());
-  return browser;
-}
-
 /**
  * Opens a browser whose camera shows this colour and whose microphone hears this tone, or which plays these files.
- * The camera's pictures are `scale` times as wide and as high as usual.
+ * The camera's pictures are `scale` times as wide and as high as usual. A Firefox has a camera of all colours, whose
+ * size the page chooses. `device` is what else Playwright emulates of a device.
  *
  * @param {import('./stage.mjs').Stage} stage
+ * @param {{name: string, colour?: string, hertz?: number, engine?: 'chromium' | 'firefox', film?: string, tone?: string,
+ *   scale?: number, viewport?: {width: number, height: number}, device?: object}} who
  */
-export async function openPerson(stage, { name, colour, hertz, film, tone, scale, viewport = VIEWPORT }) {
+export async function openPerson(stage, { viewport = VIEWPORT, device, ...who }) {
+  const { name, hertz, engine = 'chromium' } = who;
+  const browser = engine === 'firefox' ? await openFirefox(stage, hertz) : await openChromium(stage, who);
+  const context = await browser.newContext({ viewport, ...device });
+  const page = await context.newPage();
+  const colour = engine === 'firefox' ? undefined : who.colour;
+  return stage.watch(new Person({ name, colour, hertz, engine, browser, page }));
+}
+
+async function openChromium(stage, { name, colour, hertz, film, tone, scale }) {
   const pictures = film ?? join(stage.root, `${name}-${colour}.y4m`);
   const sound = tone ?? join(stage.root, `${name}-${hertz}.wav`);
   if (!film) await writeFilm(pictures, colour, scale);
   if (!tone) await writeTone(sound, hertz);
   const files = [`--use-file-for-fake-video-capture=${pictures}`, `--use-file-for-fake-audio-capture=${sound}`];
-  const browser = await openBrowser(stage, [...DEVICES, ...files]);
-  const context = await browser.newContext({ viewport });
-  const page = await context.newPage();
-  return stage.watch(new Person({ name, colour, hertz, browser, page }));
+  return openBrowser(stage, [...DEVICES, ...files]);
 }
 
 export class Person {
-  constructor({ name, colour, hertz, browser, page }) {
-    Object.assign(this, { name, colour, hertz, browser, page });
+  /** `colour` is undefined where the camera shows no known one. */
+  constructor({ name, colour, hertz, engine, browser, page }) {
+    Object.assign(this, { name, colour, hertz, engine, browser, page });
     this.console = [];
     page.on('console', (message) => this.console.push(`${message.type()}: ${message.text()}`));
     page.on('pageerror', (error) => this.console.push(`page error: ${error.message}`));
@@ -125,7 +109,7 @@ export class Person {
     );
   }
 
-  /** Waits until a tile shows two different pictures, each of this colour. */
+  /** Waits until a tile shows two different pictures, each of this colour if one is given. */
   async seesMoving(which, colour, timeout = 15_000) {
     await this.tileIs(which, 'live', timeout);
     let first;

@@ -4,7 +4,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { openBrowser, openPerson } from '../lib/person.mjs';
+import { openBrowser } from '../lib/browsers.mjs';
+import { openPerson } from '../lib/person.mjs';
 import { writeTone, yuvOf } from '../lib/media.mjs';
 import { Child } from '../lib/process.mjs';
 import { program, videocallServer } from '../lib/servers.mjs';

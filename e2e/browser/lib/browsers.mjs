@@ -1,0 +1,55 @@
+// The browsers that tests drive, both with the interface of Playwright: Chromium over its own protocol, Firefox over
+// WebDriver BiDi. Playwright 1.65 sends Firefox a command (emulation.setMediaFeaturesOverride) that Firefox 153 does not
+// have, which is why package.json names the version before.
+
+import { chromium, firefox } from 'playwright-core';
+
+import { desktop } from './desktop.mjs';
+
+const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
+const FIREFOX = process.env.FIREFOX ?? '/usr/bin/firefox-esr';
+
+const CHROMIUM_FLAGS = [
+  '--no-sandbox',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--no-first-run',
+  '--autoplay-policy=no-user-gesture-required',
+  // Several browsers share the cores, and all but one are in the background.
+  '--disable-background-timer-throttling',
+  '--disable-backgrounding-occluded-windows',
+  '--disable-renderer-backgrounding',
+];
+
+/** Devices that exist and are allowed, for Chromium. */
+export const DEVICES = ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'];
+
+/** A Chromium with no more than what is asked for. */
+export async function openBrowser(stage, flags = [], executablePath = CHROMIUM) {
+  const args = [...CHROMIUM_FLAGS, ...flags];
+  const browser = await chromium.launch({ executablePath, headless: true, args });
+  stage.atEnd(() => browser.close());
+  return browser;
+}
+
+/**
+ * A Firefox whose camera shows a picture that changes and whose microphone hears this tone.
+ *
+ * It gets a screen and a sound card: without the first it has nothing to share, without the second no AudioContext of
+ * it ever starts.
+ */
+export async function openFirefox(stage, hertz = 440) {
+  const firefoxUserPrefs = {
+    'media.navigator.streams.fake': true,
+    'media.navigator.audio.fake_frequency': hertz,
+    'media.navigator.permission.disabled': true,
+    // Sound may start without a click, as with Chromium's flag.
+    'media.autoplay.default': 0,
+  };
+  const env = { ...process.env, ...(await desktop(stage)) };
+  const options = { channel: 'moz-firefox', executablePath: FIREFOX, headless: false, env, firefoxUserPrefs };
+  const browser = await firefox.launch(options);
+  stage.atEnd(() => browser.close());
+  return browser;
+}
