@@ -24,6 +24,7 @@ pub mod call;
 mod client;
 mod config;
 pub mod core;
+pub mod defects;
 pub mod driver;
 #[cfg(target_arch = "wasm32")]
 pub mod engine;

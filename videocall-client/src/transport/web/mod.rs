@@ -16,8 +16,9 @@ use wasm_bindgen::JsCast;
 use web_sys::Performance;
 
 use super::either::Either;
-use crate::config::ClientConfig;
+use crate::config::{ClientConfig, TransportPreference};
 use crate::core::TicketError;
+use crate::defects;
 use crate::driver::{Clock, Connector};
 use crate::media::web::js;
 
@@ -43,7 +44,15 @@ impl Connector for WebConnector {
 
     async fn connect(&self, endpoint: RelayEndpoint) -> Result<Self::Connection, String> {
         Ok(match endpoint.transport {
-            TransportKind::WebTransport => Either::First(webtransport::connect(&endpoint).await?),
+            TransportKind::WebTransport => {
+                // Who asks for WebTransport and nothing else gets it as it is.
+                if self.config.transport == TransportPreference::Auto
+                    && let Some(defect) = defects::web_transport_here()
+                {
+                    return Err(defect.effect.to_owned());
+                }
+                Either::First(webtransport::connect(&endpoint).await?)
+            }
             TransportKind::WebSocket => Either::Second(websocket::connect(&endpoint.url).await?),
         })
     }
