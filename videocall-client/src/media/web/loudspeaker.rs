@@ -11,7 +11,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{
     AudioContext, AudioContextOptions, AudioContextState, AudioWorkletNode, AudioWorkletNodeOptions,
-    MessagePort,
+    EventTarget, MessagePort,
 };
 
 use super::js::{self, Listener};
@@ -28,6 +28,9 @@ const LAST_RETRY: Duration = Duration::from_secs(8);
 
 /// Tries that fail before the person is told.
 const SILENT_TRIES: u32 = 3;
+
+/// After so long a context that does not run waits for a click.
+const START_LIMIT: Duration = Duration::from_secs(2);
 
 /// What a call has to know of its loudspeaker.
 #[derive(Clone, Debug)]
@@ -50,7 +53,7 @@ struct State {
     context: Option<AudioContext>,
     /// Plays as long as it is held.
     node: RefCell<Option<AudioWorkletNode>>,
-    /// Wait for a click where the browser wants one.
+    /// Start the context again.
     unblock: RefCell<Vec<Listener>>,
     closed: Cell<bool>,
 }
@@ -80,7 +83,11 @@ impl Loudspeaker {
             let opened = match (context, failure) {
                 (Some(context), _) => {
                     opening.load(&context, &url, &events).await;
-                    opening.start(&context, &events)
+                    let started = opening.start(&context, &events);
+                    if started.is_ok() {
+                        opening.watch(&context, &events).await;
+                    }
+                    started
                 }
                 (None, failure) => Err(failure.unwrap_or_default().into()),
             };
@@ -129,28 +136,40 @@ impl Loudspeaker {
         node.connect_with_audio_node(&context.destination())?;
         events(LoudspeakerEvent::Ready(node.port()?));
         self.0.node.replace(Some(node));
-        if context.state() == AudioContextState::Suspended {
-            events(LoudspeakerEvent::Blocked);
-            self.unblock_on_click(context);
-        }
         Ok(())
     }
 
-    fn unblock_on_click(&self, context: &AudioContext) {
+    /// Sees to it that the context runs.
+    async fn watch(&self, context: &AudioContext, events: &impl Fn(LoudspeakerEvent)) {
+        self.resume_on_click(context);
+        // Where no click is wanted, it takes a moment all the same until it runs.
+        sleep(START_LIMIT).await;
+        if context.state() == AudioContextState::Suspended && !self.0.closed.get() {
+            events(LoudspeakerEvent::Blocked);
+        }
+    }
+
+    /// Browsers may want a click first. Phones take the loudspeaker away for a telephone call, and give it back
+    /// suspended.
+    fn resume_on_click(&self, context: &AudioContext) {
         let Some(document) = js::window().and_then(|window| window.document()) else {
             return;
         };
-        let listeners = ["pointerdown", "keydown"].map(|name| {
+        let resume = |target: &EventTarget, name| {
             let context = context.clone();
-            Listener::new(&document, name, move |_| {
+            Listener::new(target, name, move |_| {
                 if context.state() == AudioContextState::Suspended
                     && let Ok(resumed) = context.resume()
                 {
                     js::ignore(resumed.unchecked_into());
                 }
             })
-        });
-        self.0.unblock.borrow_mut().extend(listeners);
+        };
+        self.0.unblock.replace(vec![
+            resume(&document, "pointerdown"),
+            resume(&document, "keydown"),
+            resume(context, "statechange"),
+        ]);
     }
 
     /// Ends all sound.
