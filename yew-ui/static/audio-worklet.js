@@ -5,11 +5,18 @@
 // From the page: { open: id } | { close: id } | { id, samples: Float32Array } | { idle: id }
 // To the page:   Float64Array of four numbers per track, every REPORT_QUANTA render quanta: its id, samples queued now,
 //                samples received in all, samples missed in all.
+// All samples are at SOUND_RATE; the loudspeaker's rate, at which the audio thread asks for them, may be another.
 
-// Half a second at 48 kHz. The page queues some 40 ms; when it queues more than fits, the oldest samples go.
+import { Resampler } from "./resampler.js";
+
+// What decoders deliver, samples per second.
+const SOUND_RATE = 48000;
+// Half a second. The page queues some 40 ms; when it queues more than fits, the oldest samples go.
 const CAPACITY = 24000;
-// Every 2 quanta of 128 samples is every 5.3 ms at 48 kHz: the page waits for a late frame until 10 ms before it is due.
-const REPORT_QUANTA = 2;
+// The audio thread asks for so many samples at a time (a render quantum).
+const QUANTUM = 128;
+// About every 5.3 ms: the page waits for a late frame until 10 ms before it is due.
+const REPORT_QUANTA = Math.max(1, Math.round((0.0053 * sampleRate) / QUANTUM));
 // A queue that was empty fades in over 2 ms, and what was played last fades out as fast: no clicks.
 const FADE_IN = 1 / 96;
 const FADE_OUT = 0.96;
@@ -65,6 +72,7 @@ class Playout extends AudioWorkletProcessor {
     super();
     this.tracks = new Map();
     this.quanta = 0;
+    this.resampler = sampleRate === SOUND_RATE ? null : new Resampler(SOUND_RATE, sampleRate, QUANTUM);
     this.port.onmessage = ({ data }) => this.receive(data);
   }
 
@@ -83,10 +91,15 @@ class Playout extends AudioWorkletProcessor {
 
   process(_inputs, outputs) {
     const output = outputs[0][0];
-    for (const track of this.tracks.values()) track.mixInto(output);
+    if (this.resampler) this.resampler.fill(output, (samples) => this.mixInto(samples));
+    else this.mixInto(output);
     this.quanta += 1;
     if (this.quanta % REPORT_QUANTA === 0 && this.tracks.size > 0) this.report();
     return true;
+  }
+
+  mixInto(samples) {
+    for (const track of this.tracks.values()) track.mixInto(samples);
   }
 
   report() {

@@ -15,7 +15,6 @@ use web_sys::{
 };
 
 use super::js::{self, Listener};
-use crate::media::parameters::AUDIO_SAMPLE_RATE;
 use crate::transport::web::sleep;
 
 /// The name under which `audio-worklet.js` registers itself.
@@ -62,7 +61,7 @@ impl Loudspeaker {
     /// Opens the audio context; to be called while a click is handled.
     pub(crate) fn open(worklet_url: &str, events: impl Fn(LoudspeakerEvent) + 'static) -> Self {
         let options = AudioContextOptions::new();
-        options.set_sample_rate(AUDIO_SAMPLE_RATE as f32);
+        // At the loudspeaker's own rate: Firefox knows of no echo that is played at another one (bug 1849108).
         options.set_latency_hint(&"interactive".into());
         let (context, failure) = match AudioContext::new_with_context_options(&options) {
             Ok(context) => (Some(context), None),
