@@ -1,4 +1,5 @@
-// A call of three browsers over two carriers, on one server process: what everybody sees, hears and does.
+// A call of three browsers over two carriers, on one server process: what everybody sees, hears and does. The same for
+// each choice of browsers.
 
 import { equal, ok } from 'node:assert/strict';
 
@@ -17,6 +18,20 @@ const GONE = 12_000;
 const ALICE = { name: 'alice', colour: 'red', hertz: 440 };
 const BOB = { name: 'bob', colour: 'green', hertz: 700 };
 const CAROL = { name: 'carol', colour: 'blue', hertz: 1100 };
+
+/** Which browser and which carrier everybody has: so that each pair of them meets. */
+const CASTS = [
+  {
+    title: 'Chromium',
+    engines: ['chromium', 'chromium', 'chromium'],
+    transports: ['webtransport', 'webtransport', 'websocket'],
+  },
+  {
+    title: 'Firefox on both carriers, and Chromium',
+    engines: ['firefox', 'firefox', 'chromium'],
+    transports: ['webtransport', 'websocket', 'webtransport'],
+  },
+];
 
 /** Each is seen and heard by each other one. */
 async function everybodyMeets(people, timeout = 30_000) {
@@ -56,18 +71,20 @@ async function isBack(person, people, before) {
   );
 }
 
-scenario('three people on two carriers in one meeting', async (stage, step) => {
+async function threePeople(stage, step, { engines, transports }) {
   const server = await videocallServer(stage);
-  const people = await Promise.all([ALICE, BOB, CAROL].map((who) => openPerson(stage, who)));
+  const cast = [ALICE, BOB, CAROL].map((who, index) => ({ ...who, engine: engines[index] }));
+  const people = await Promise.all(cast.map((who) => openPerson(stage, who)));
   const [alice, bob, carol] = people;
 
   await step('join', async () => {
-    await Promise.all([
-      alice.join(server.url, 'demo'),
-      bob.join(server.url, 'demo'),
-      carol.join(server.url, 'demo', { transport: 'websocket' }),
-    ]);
-    await Promise.all([alice.connected('webtransport'), bob.connected('webtransport'), carol.connected('websocket')]);
+    await Promise.all(
+      people.map(async (person, index) => {
+        const transport = transports[index];
+        await person.join(server.url, 'demo', transport === 'websocket' ? { transport } : {});
+        await person.connected(transport);
+      }),
+    );
   });
 
   await step('see the others moving in their colours and hear their tones', async () => {
@@ -105,7 +122,7 @@ scenario('three people on two carriers in one meeting', async (stage, step) => {
     await carol.press('toggle-camera');
     await Promise.all([alice, bob].map((person) => person.tileIs({ name: 'carol' }, 'off', PROMPT)));
     await carol.press('toggle-camera');
-    await Promise.all([alice, bob].map((person) => person.seesMoving({ name: 'carol' }, CAROL.colour)));
+    await Promise.all([alice, bob].map((person) => person.seesMoving({ name: 'carol' }, carol.colour)));
   });
 
   await step('a screen is shared and ends', async () => {
@@ -116,7 +133,7 @@ scenario('three people on two carriers in one meeting', async (stage, step) => {
       [alice, carol].map(async (person) => {
         const { mean } = await person.sample(screen);
         ok(mean.some((channel) => channel > 0), 'the shared screen is black');
-        await person.seesMoving({ name: 'bob' }, BOB.colour);
+        await person.seesMoving({ name: 'bob' }, bob.colour);
       }),
     );
     await bob.press('toggle-screen');
@@ -148,14 +165,18 @@ scenario('three people on two carriers in one meeting', async (stage, step) => {
     await alice.tileIs({ name: 'bob' }, 'gone', PROMPT);
     await alice.sees(0);
   });
-});
+}
+
+for (const cast of CASTS) {
+  scenario(`three people on two carriers in one meeting: ${cast.title}`, (stage, step) => threePeople(stage, step, cast));
+}
 
 scenario('two people with one name, and a reload', async (stage, step) => {
   const server = await videocallServer(stage);
   const [bob, first, second] = await Promise.all([
     openPerson(stage, BOB),
     openPerson(stage, ALICE),
-    openPerson(stage, { name: 'alice', colour: 'yellow', hertz: 880 }),
+    openPerson(stage, { name: 'alice', hertz: 880, engine: 'firefox' }),
   ]);
 
   await step('two people named alice are two tiles', async () => {
@@ -171,14 +192,16 @@ scenario('two people with one name, and a reload', async (stage, step) => {
     await first.seesMoving({ name: 'alice' }, second.colour);
   });
 
-  await step('a reload comes back without a ghost', async () => {
-    const before = (await first.stats()).session;
-    await first.page.reload();
-    await first.connected();
-    await bob.tileIs({ session: before }, 'gone', GONE);
-    const now = (await first.stats()).session;
-    await bob.seesMoving({ session: now }, first.colour);
-    await bob.sees(2);
-    await second.sees(2);
-  });
+  for (const person of [first, second]) {
+    await step(`a reload in ${person.engine} comes back without a ghost`, async () => {
+      const before = (await person.stats()).session;
+      await person.page.reload();
+      await person.connected();
+      await bob.tileIs({ session: before }, 'gone', GONE);
+      const now = (await person.stats()).session;
+      await bob.seesMoving({ session: now }, person.colour);
+      await bob.hears({ session: now }, person.hertz);
+      await Promise.all([bob, first, second].map((one) => one.sees(2)));
+    });
+  }
 });

@@ -10,13 +10,13 @@ import { scenario } from './lib/stage.mjs';
 /** From the click on Join to being in the meeting. */
 const UP = 3_000;
 
-scenario('UDP is dropped', async (stage, step) => {
+async function dropped(stage, step, engine) {
   const hole = await swallowUdp();
   stage.atEnd(() => hole.close());
   // The relay works, but the address it announces leads nowhere.
   const server = await videocallServer(stage, ['--public-webtransport-url', `https://127.0.0.1:${hole.port}/wt`]);
   const [alice, bob] = await Promise.all([
-    openPerson(stage, { name: 'alice', colour: 'red', hertz: 440 }),
+    openPerson(stage, { name: 'alice', colour: 'red', hertz: 440, engine }),
     openPerson(stage, { name: 'bob', colour: 'green', hertz: 700 }),
   ]);
 
@@ -40,4 +40,8 @@ scenario('UDP is dropped', async (stage, step) => {
     await bob.seesMoving({ name: 'alice' }, alice.colour);
     await bob.hears({ name: 'alice' }, alice.hertz);
   });
-});
+}
+
+for (const engine of ['chromium', 'firefox']) {
+  scenario(`UDP is dropped: ${engine}`, (stage, step) => dropped(stage, step, engine));
+}

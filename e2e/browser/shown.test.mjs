@@ -38,9 +38,9 @@ function ownPicture(person) {
   return person.page.getByTestId('self-tile').locator('video').evaluate((video) => video.currentTime);
 }
 
-scenario('nobody sends what nobody sees', async (stage, step) => {
+async function unseen(stage, step, engine) {
   const server = await videocallServer(stage);
-  const [alice, bob] = await Promise.all([openPerson(stage, ALICE), openPerson(stage, BOB)]);
+  const [alice, bob] = await Promise.all([ALICE, BOB].map((who) => openPerson(stage, { ...who, engine })));
   await Promise.all([alice.join(server.url, 'shown'), bob.join(server.url, 'shown')]);
   await Promise.all([alice.seesMoving({ name: 'bob' }), bob.seesMoving({ name: 'alice' })]);
 
@@ -73,7 +73,11 @@ scenario('nobody sends what nobody sees', async (stage, step) => {
     await bob.press('leave-button');
     await until('nobody watches alice', async () => (await layersWanted(alice)) === '');
   });
-});
+}
+
+for (const engine of ['chromium', 'firefox']) {
+  scenario(`nobody sends what nobody sees: ${engine}`, (stage, step) => unseen(stage, step, engine));
+}
 
 /** The layers of one's own camera that anybody receives. */
 async function layersWanted(person) {

@@ -11,7 +11,7 @@ pub enum Missing {
     Network,
     /// Cameras and microphones cannot be asked for.
     MediaDevices,
-    /// The pictures and samples of a capture cannot be read (`MediaStreamTrackProcessor`).
+    /// The pictures of a capture cannot be read, neither by `MediaStreamTrackProcessor` nor as a `VideoFrame`.
     CaptureProcessing,
     /// WebCodecs does not encode pictures.
     VideoEncoder,
@@ -37,19 +37,19 @@ impl Missing {
             Self::Network => "This browser can open neither WebTransport nor WebSocket connections.",
             Self::MediaDevices => "This browser gives pages no access to cameras and microphones.",
             Self::CaptureProcessing => {
-                "This browser does not let pages process camera pictures. Use a current Chrome, Edge or another Chromium."
+                "This browser does not let pages process camera pictures. Use a current Chrome, Edge, Firefox or Safari."
             }
             Self::VideoEncoder => {
-                "This browser cannot encode video (WebCodecs). Use a current Chrome, Edge or another Chromium."
+                "This browser cannot encode video (WebCodecs). Use a current Chrome, Edge, Firefox or Safari."
             }
             Self::VideoDecoder => {
-                "This browser cannot decode video (WebCodecs). Use a current Chrome, Edge or another Chromium."
+                "This browser cannot decode video (WebCodecs). Use a current Chrome, Edge, Firefox or Safari."
             }
             Self::AudioEncoder => {
-                "This browser cannot encode sound (WebCodecs). Use a current Chrome, Edge or another Chromium."
+                "This browser cannot encode sound (WebCodecs). Use a current Chrome, Edge, Firefox or Safari."
             }
             Self::AudioDecoder => {
-                "This browser cannot decode sound (WebCodecs). Use a current Chrome, Edge or another Chromium."
+                "This browser cannot decode sound (WebCodecs). Use a current Chrome, Edge, Firefox or Safari."
             }
             Self::AudioWorklet => "This browser cannot play processed sound (AudioWorklet).",
             Self::DrawingWorker => {
@@ -88,7 +88,10 @@ impl Support {
         let needs: [(Missing, &[&str]); 9] = [
             (Missing::Network, &["WebTransport", "WebSocket"]),
             (Missing::MediaDevices, &["navigator.mediaDevices.getUserMedia"]),
-            (Missing::CaptureProcessing, &["MediaStreamTrackProcessor"]),
+            (
+                Missing::CaptureProcessing,
+                &["MediaStreamTrackProcessor", "VideoFrame"],
+            ),
             (Missing::VideoEncoder, &["VideoEncoder"]),
             (Missing::VideoDecoder, &["VideoDecoder"]),
             (Missing::AudioEncoder, &["AudioEncoder"]),
@@ -162,7 +165,16 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named() {
+        let support = Support::conclude(|name| name != "AudioEncoder");
+        assert_eq!(support.missing, [Missing::AudioEncoder]);
+    }
+
+    #[test]
+    fn one_way_to_read_pictures_is_enough() {
         let support = Support::conclude(|name| name != "MediaStreamTrackProcessor");
+        assert!(support.is_complete());
+        let ways = ["MediaStreamTrackProcessor", "VideoFrame"];
+        let support = Support::conclude(|name| !ways.contains(&name));
         assert_eq!(support.missing, [Missing::CaptureProcessing]);
     }
 }

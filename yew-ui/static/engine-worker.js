@@ -2,6 +2,9 @@
 // the way to the page. All the rest is Rust (videocall-client/src/engine).
 //
 // From the page, once: { glue: address of the module's JavaScript, module: WebAssembly.Module, port: MessagePort }
+// To the page, once:   whether a worker can read the pictures of a MediaStreamTrack, which only a worker can tell.
+
+postMessage("MediaStreamTrackProcessor" in self);
 
 addEventListener(
   "message",

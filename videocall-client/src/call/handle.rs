@@ -135,6 +135,7 @@ impl Call {
         })));
         let events = EventQueue::default();
         let devices = Devices {
+            worker: engine.clone(),
             choice: options.devices,
             camera_on: options.camera_on,
             microphone_on: options.microphone_on,

@@ -10,6 +10,7 @@ use web_sys::{HtmlVideoElement, MediaStream, MediaStreamTrack, MediaStreamTrackS
 
 use super::events::{CallEvent, LocalState, Notice};
 use super::queue::EventQueue;
+use super::worker::Engine;
 use crate::bridge::messages::{CaptureEnd, Opening, ToEngine};
 use crate::bridge::port::Port;
 use crate::media::device_error::{DeviceError, Source};
@@ -21,6 +22,7 @@ use crate::media::web::js;
 /// The own person's devices.
 pub(super) struct Local {
     engine: Port<ToEngine>,
+    worker: Engine,
     events: EventQueue,
     choice: RefCell<DeviceChoice>,
     microphone: Slot,
@@ -65,6 +67,7 @@ impl Local {
     pub(super) fn start(engine: Port<ToEngine>, events: EventQueue, start: Start) -> Rc<Self> {
         let local = Rc::new(Self {
             engine,
+            worker: start.worker,
             events,
             choice: RefCell::new(start.choice),
             microphone: Slot::default(),
@@ -161,7 +164,11 @@ impl Local {
             return;
         }
         js::set(&track, "contentHint", &CAMERA.content_hint.into());
-        match self.capture(Source::Camera, opening, Capture::pictures(track)) {
+        match self.capture(
+            Source::Camera,
+            opening,
+            Capture::pictures(track, self.worker.reads_tracks()),
+        ) {
             Ok(()) => {
                 self.show_self();
                 self.tell();
@@ -176,7 +183,11 @@ impl Local {
             return Ok(());
         }
         js::set(&track, "contentHint", &SCREEN.content_hint.into());
-        self.capture(Source::Screen, opening, Capture::pictures(track))?;
+        self.capture(
+            Source::Screen,
+            opening,
+            Capture::pictures(track, self.worker.reads_tracks()),
+        )?;
         self.tell();
         Ok(())
     }
@@ -339,6 +350,7 @@ impl Local {
 
 /// What the own person starts with.
 pub(super) struct Start {
+    pub(super) worker: Engine,
     pub(super) choice: DeviceChoice,
     pub(super) camera_on: bool,
     pub(super) microphone_on: bool,

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use js_sys::{Array, JsString, Object};
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
-use web_sys::{ErrorEvent, MessageChannel, MessagePort, Worker, WorkerOptions, WorkerType};
+use web_sys::{ErrorEvent, MessageChannel, MessageEvent, MessagePort, Worker, WorkerOptions, WorkerType};
 
 use crate::media::web::js::{self, Listener};
 
@@ -45,6 +45,8 @@ struct Running {
     /// A call uses it, or has.
     taken: Cell<bool>,
     faults: Rc<Faults>,
+    /// The worker has said that it can read pictures of a track.
+    reads_tracks: Rc<Cell<bool>>,
     _listeners: Vec<Listener>,
 }
 
@@ -70,10 +72,10 @@ impl Engine {
     /// Starts a worker. `url` is where the page serves `engine-worker.js`. What goes wrong is told to the call.
     pub fn start(url: &str) -> Self {
         let channel = MessageChannel::new().expect("it throws nothing (HTML §9.4.2)");
-        let faults = Rc::<Faults>::default();
+        let (faults, reads_tracks) = (Rc::<Faults>::default(), Rc::<Cell<bool>>::default());
         let (worker, listeners) = match launch(url, &channel.port2()) {
             Ok(worker) => {
-                let listeners = listen(&worker, &faults);
+                let listeners = listen(&worker, &faults, &reads_tracks);
                 (Some(worker), listeners)
             }
             Err(error) => {
@@ -86,6 +88,7 @@ impl Engine {
             port: channel.port1(),
             taken: Cell::new(false),
             faults,
+            reads_tracks,
             _listeners: listeners,
         }))
     }
@@ -98,6 +101,11 @@ impl Engine {
     /// The way to the worker. What is posted before it runs waits for it.
     pub(super) fn port(&self) -> MessagePort {
         self.0.port.clone()
+    }
+
+    /// Whether the worker itself can read the pictures of a track; false until it has said so.
+    pub(super) fn reads_tracks(&self) -> bool {
+        self.0.reads_tracks.get()
     }
 
     /// Hears, once, why the worker cannot go on. The browser tells this of a worker whose script cannot be loaded;
@@ -155,7 +163,15 @@ fn launch(url: &str, port: &MessagePort) -> Result<Worker, JsValue> {
     Ok(worker)
 }
 
-fn listen(worker: &Worker, faults: &Rc<Faults>) -> Vec<Listener> {
+fn listen(worker: &Worker, faults: &Rc<Faults>, reads_tracks: &Rc<Cell<bool>>) -> Vec<Listener> {
+    let able = {
+        let reads_tracks = reads_tracks.clone();
+        Listener::new(worker, "message", move |event| {
+            if let Some(event) = event.dyn_ref::<MessageEvent>() {
+                reads_tracks.set(event.data().is_truthy());
+            }
+        })
+    };
     let error = {
         let faults = faults.clone();
         Listener::new(worker, "error", move |event| {
@@ -169,5 +185,5 @@ fn listen(worker: &Worker, faults: &Rc<Faults>) -> Vec<Listener> {
     let unreadable = Listener::new(worker, "messageerror", move |_| {
         faults.add("what it needs could not be handed over".to_owned());
     });
-    vec![error, unreadable]
+    vec![able, error, unreadable]
 }
