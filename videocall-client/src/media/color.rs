@@ -17,6 +17,20 @@ pub struct ColorSpace {
     pub full_range: Option<bool>,
 }
 
+impl ColorSpace {
+    /// What the samples of pictures mean that say nothing about it: cameras deliver BT.601, in its limited range,
+    /// and browsers show them so. Firefox's are such, and its encoders call them BT.709 all the same.
+    pub fn untold() -> Self {
+        let bt601 = || Some("smpte170m".to_owned());
+        Self {
+            primaries: bt601(),
+            transfer: bt601(),
+            matrix: bt601(),
+            full_range: Some(false),
+        }
+    }
+}
+
 /// The codec string with the colour space, where the codec's string has a place for it and all of it is known.
 pub fn codec_with_color(codec: &str, space: &ColorSpace) -> String {
     // The short form: name, profile, level, bit depth.
@@ -63,6 +77,12 @@ fn code_points(space: &ColorSpace) -> Option<[u8; 4]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cameras_that_say_nothing_deliver_bt_601() {
+        let codec = codec_with_color("vp09.00.21.08", &ColorSpace::untold());
+        assert_eq!(codec, "vp09.00.21.08.01.06.06.06.00");
+    }
 
     fn camera() -> ColorSpace {
         let smpte170m = || Some("smpte170m".to_owned());

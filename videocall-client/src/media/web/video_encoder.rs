@@ -44,6 +44,8 @@ pub(super) struct EncodedPicture {
 pub(super) struct PictureEncoder {
     encoder: VideoEncoder,
     failed: Rc<Cell<bool>>,
+    /// Pictures that go in say what their colours mean.
+    told: Rc<Cell<bool>>,
     _output: Closure<dyn FnMut(EncodedVideoChunk, JsValue)>,
     _error: Closure<dyn FnMut(JsValue)>,
 }
@@ -76,9 +78,10 @@ impl PictureEncoder {
         encoding: Encoding,
         output: impl Fn(EncodedPicture) + 'static,
     ) -> Result<Self, JsValue> {
-        let failed = Rc::new(Cell::new(false));
+        let (failed, told) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(true)));
+        let colors_told = told.clone();
         let on_output = Closure::<dyn FnMut(EncodedVideoChunk, JsValue)>::new(move |chunk, metadata| {
-            if let Some(picture) = picture(&chunk, &metadata, &encoding) {
+            if let Some(picture) = picture(&chunk, &metadata, &encoding, colors_told.get()) {
                 output(picture);
             }
         });
@@ -100,6 +103,7 @@ impl PictureEncoder {
         Ok(Self {
             encoder,
             failed,
+            told,
             _output: on_output,
             _error: on_error,
         })
@@ -119,6 +123,8 @@ impl PictureEncoder {
     pub(super) fn encode(&self, picture: &VideoFrame, keyframe: bool) -> Result<(), JsValue> {
         let options = VideoEncoderEncodeOptions::new();
         options.set_key_frame(keyframe);
+        let matrix = js::get(&js::get(picture, "colorSpace"), "matrix");
+        self.told.set(!matrix.is_null());
         self.encoder.encode_with_options(picture, &options)
     }
 }
@@ -154,7 +160,12 @@ fn configuration(parameters: &LayerParameters, encoding: &Encoding) -> VideoEnco
     configuration
 }
 
-fn picture(chunk: &EncodedVideoChunk, metadata: &JsValue, encoding: &Encoding) -> Option<EncodedPicture> {
+fn picture(
+    chunk: &EncodedVideoChunk,
+    metadata: &JsValue,
+    encoding: &Encoding,
+    colors_told: bool,
+) -> Option<EncodedPicture> {
     let mut payload = vec![0; chunk.byte_length() as usize];
     chunk.copy_to_with_u8_slice(&mut payload).ok()?;
     let metadata: Option<&EncodedVideoChunkMetadata> = metadata.is_object().then(|| metadata.unchecked_ref());
@@ -169,12 +180,17 @@ fn picture(chunk: &EncodedVideoChunk, metadata: &JsValue, encoding: &Encoding) -
         temporal: u8::try_from(temporal).unwrap_or(0),
         decoder: metadata
             .and_then(EncodedVideoChunkMetadata::get_decoder_config)
-            .map(|config| decoder_config(&config, encoding)),
+            .map(|config| decoder_config(&config, encoding, colors_told)),
         payload: payload.into(),
     })
 }
 
-fn decoder_config(config: &VideoDecoderConfig, encoding: &Encoding) -> DecoderConfig {
+fn decoder_config(config: &VideoDecoderConfig, encoding: &Encoding, colors_told: bool) -> DecoderConfig {
+    let space = if colors_told {
+        color_space(config)
+    } else {
+        ColorSpace::untold()
+    };
     let description = config.get_description().map(|description| {
         // A buffer, or a view of one.
         let bytes = match description.dyn_ref::<js_sys::Uint8Array>() {
@@ -184,7 +200,7 @@ fn decoder_config(config: &VideoDecoderConfig, encoding: &Encoding) -> DecoderCo
         Bytes::from(bytes)
     });
     DecoderConfig {
-        codec: codec_with_color(&config.get_codec(), &color_space(config)),
+        codec: codec_with_color(&config.get_codec(), &space),
         width: config.get_coded_width().unwrap_or(encoding.width),
         height: config.get_coded_height().unwrap_or(encoding.height),
         sample_rate: 0,
