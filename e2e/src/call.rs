@@ -361,6 +361,12 @@ impl Call {
         gaps.concat()
     }
 
+    /// For how long the machine did not run one of them at the longest.
+    pub fn longest_stall(&self) -> Duration {
+        let stalls = self.callers.iter().map(|(caller, _)| caller.seen().longest_stall);
+        stalls.max().unwrap_or_default()
+    }
+
     fn has_stalled(&self) -> bool {
         self.callers.iter().any(|(caller, _)| caller.seen().stalls > 0)
     }
