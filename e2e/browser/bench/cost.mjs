@@ -129,8 +129,11 @@ async function writeBars(path, { width, height, fps }) {
   await writeFile(path, Buffer.concat(parts));
 }
 
+let meetings = 0;
+
 async function watchOurs(stage, server, grid, transport, ends) {
-  const meeting = `cost-${grid.tiles}-${transport}`;
+  meetings += 1;
+  const meeting = `cost-${meetings}-${grid.tiles}-${transport}`;
   for (let index = 0; index < grid.tiles; index += 1) {
     const name = `robot-${index}`;
     const args = ['stream', '--url', server.url, '--user-id', name, '--meeting-id', meeting, '--source', 'test'];

@@ -36,6 +36,16 @@ const AIMS = {
 
 const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
+/** A call that does not come about, on a machine that was busy with something else, is opened once more. */
+async function twice(action) {
+  try {
+    return await action();
+  } catch (error) {
+    console.error(`once more, after: ${error.message}`);
+    return action();
+  }
+}
+
 function options() {
   const { positionals } = parseArgs({ allowPositionals: true });
   const given = positionals.length > 0 ? [`ARGS="${positionals.join(' ')}"`] : [];
@@ -85,7 +95,7 @@ async function callDelays(stage, server, { rounds, seconds }, scenario) {
   const found = Object.fromEntries(CONTESTANTS.map((name) => [name, []]));
   for (let round = 0; round < rounds; round += 1) {
     for (const contestant of CONTESTANTS) {
-      found[contestant].push(await measurePair(browser, server, contestant, size, seconds));
+      found[contestant].push(await twice(() => measurePair(browser, server, contestant, size, seconds)));
     }
   }
   await browser.close();
@@ -125,7 +135,7 @@ async function costs(stage, server, { seconds }) {
     const found = {};
     for (const contestant of CONTESTANTS) {
       const times = { settle: COST_SETTLE, measure: 1000 * seconds };
-      found[contestant] = await receiverCost(stage, server, grid, contestant, times);
+      found[contestant] = await twice(() => receiverCost(stage, server, grid, contestant, times));
     }
     const scenario = `tiles-${grid.tiles}`;
     rows.push(

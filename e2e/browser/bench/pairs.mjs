@@ -58,17 +58,18 @@ export class Pair {
     const contextOf = (side) => (browsers[side] ?? browsers).newContext({ viewport, bypassCSP: true });
     pair.contexts = await Promise.all(['sender', 'receiver'].map(contextOf));
     [pair.sender, pair.receiver] = await Promise.all(pair.contexts.map((context) => context.newPage()));
-    pair.console = [];
-    for (const page of [pair.sender, pair.receiver]) {
-      page.on('console', (message) => pair.console.push(message.text()));
-      await prepare(page);
+    try {
+      for (const page of [pair.sender, pair.receiver]) await prepare(page);
+      await noteCaptures(pair.sender);
+      await noteSaid(pair.sender);
+      await noteHeard(pair.receiver);
+      if (contestant === 'webrtc') await pair.#openWebrtc(server, hosts);
+      else await pair.#openOurs(server, contestant);
+      await noteShown(pair.receiver, pair.picture);
+    } catch (error) {
+      await pair.close();
+      throw error;
     }
-    await noteCaptures(pair.sender);
-    await noteSaid(pair.sender);
-    await noteHeard(pair.receiver);
-    if (contestant === 'webrtc') await pair.#openWebrtc(server, hosts);
-    else await pair.#openOurs(server, contestant);
-    await noteShown(pair.receiver, pair.picture);
     return pair;
   }
 
