@@ -80,6 +80,8 @@ fn client_config(arguments: &StreamArguments) -> ClientConfig {
             .map(|hash| hash.as_str().to_owned())
             .collect(),
         subscribe_automatically: false,
+        // It receives nothing, so nobody has to mind what it decodes.
+        decodable_codecs: ["vp8", "vp9", "h264", "av1"].map(str::to_owned).to_vec(),
         // Nothing is received, so there is no first picture to tell of.
         report_timing: false,
         give_up_connecting_after: CONNECT,

@@ -39,7 +39,7 @@ pub use client::{Client, CommandError, EventStream};
 pub use config::{ClientConfig, TicketRequest, Token, TransportPreference};
 pub use core::{
     ClientCore, Command, ConnectionState, ConnectionStatus, EncodedFrame, EncoderLoad, EncoderTarget, Event,
-    Input, Lane, Link, OutgoingPacket, Output, TicketError, View,
+    Input, Lane, Link, OutgoingPacket, Output, Receivers, TicketError, View,
 };
 #[cfg(target_arch = "wasm32")]
 pub use media::web::devices;

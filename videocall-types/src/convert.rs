@@ -6,16 +6,16 @@ mod relay;
 mod server;
 
 use bytes::Bytes;
-use protobuf::Message;
+use protobuf::{EnumOrUnknown, Message};
 
 use crate::frame::{kind_from_wire, kind_to_wire};
 use crate::generated::videocall as wire;
 use crate::limits::{
     MAX_CONTROL_BYTES, MAX_FRAME_BYTES, MAX_SERVER_CONTROL_BYTES, MAX_SPATIAL_LAYERS, MAX_SUBSCRIPTIONS,
-    MAX_TEXT_LENGTH, MAX_TOKEN_LENGTH, MAX_TRACKS,
+    MAX_TEXT_LENGTH, MAX_TOKEN_LENGTH, MAX_TRACKS, MAX_VIDEO_CODECS,
 };
 use crate::message::*;
-use crate::{CloseCode, RelayId, SessionId, TrackId, TrackRef};
+use crate::{CloseCode, RelayId, SessionId, TrackId, TrackRef, VideoCodec, VideoCodecs};
 
 use wire::packet::Kind;
 use wire::relay_change::Change;
@@ -168,6 +168,7 @@ impl TryFrom<wire::Participant> for Participant {
             display_name: text(raw.display_name, "display name")?,
             tracks: track_infos(raw.tracks)?,
             established_at_ms: raw.established_at_ms,
+            decodes: video_codecs(&raw.decodes)?,
         })
     }
 }
@@ -180,9 +181,41 @@ impl From<Participant> for wire::Participant {
             display_name: participant.display_name,
             tracks: participant.tracks.into_iter().map(Into::into).collect(),
             established_at_ms: participant.established_at_ms,
+            decodes: video_codecs_to_wire(participant.decodes),
             ..Default::default()
         }
     }
+}
+
+/// Families that this version does not know are left out.
+fn video_codecs(raw: &[EnumOrUnknown<wire::VideoCodec>]) -> Result<VideoCodecs> {
+    if raw.len() > MAX_VIDEO_CODECS {
+        return bad("codecs");
+    }
+    if raw.is_empty() {
+        return Ok(VideoCodecs::UNSAID);
+    }
+    let known = raw.iter().filter_map(|codec| match codec.enum_value().ok()? {
+        wire::VideoCodec::VIDEO_CODEC_VP8 => Some(VideoCodec::Vp8),
+        wire::VideoCodec::VIDEO_CODEC_VP9 => Some(VideoCodec::Vp9),
+        wire::VideoCodec::VIDEO_CODEC_H264 => Some(VideoCodec::H264),
+        wire::VideoCodec::VIDEO_CODEC_AV1 => Some(VideoCodec::Av1),
+        wire::VideoCodec::VIDEO_CODEC_UNSPECIFIED => None,
+    });
+    Ok(known.collect())
+}
+
+fn video_codecs_to_wire(codecs: VideoCodecs) -> Vec<EnumOrUnknown<wire::VideoCodec>> {
+    if codecs == VideoCodecs::UNSAID {
+        return Vec::new();
+    }
+    let to_wire = |codec| match codec {
+        VideoCodec::Vp8 => wire::VideoCodec::VIDEO_CODEC_VP8,
+        VideoCodec::Vp9 => wire::VideoCodec::VIDEO_CODEC_VP9,
+        VideoCodec::H264 => wire::VideoCodec::VIDEO_CODEC_H264,
+        VideoCodec::Av1 => wire::VideoCodec::VIDEO_CODEC_AV1,
+    };
+    codecs.iter().map(to_wire).map(EnumOrUnknown::new).collect()
 }
 
 fn participants(raw: Vec<wire::Participant>) -> Result<Vec<Participant>> {

@@ -6,6 +6,7 @@
 
 pub mod api;
 mod close;
+mod codec;
 mod convert;
 mod dependency;
 pub mod fragment;
@@ -21,6 +22,7 @@ mod time;
 pub mod token;
 
 pub use close::CloseCode;
+pub use codec::{VideoCodec, VideoCodecs};
 pub use dependency::DependencyTracker;
 pub use frame::{DecoderConfig, Frame, FrameError, FrameHeader, MediaClass, RedundantFrame};
 pub use framing::{StreamDecoder, StreamError, length_prefix};

@@ -29,6 +29,9 @@ pub const MAX_SPATIAL_LAYERS: u8 = 4;
 /// Temporal layers of one spatial layer.
 pub const MAX_TEMPORAL_LAYERS: u8 = 4;
 
+/// Families of codecs that a participant says it decodes: those there are, and some to come.
+pub const MAX_VIDEO_CODECS: usize = 16;
+
 /// Redundant earlier frames in one audio packet.
 pub const MAX_REDUNDANCY: usize = 4;
 

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::{CloseCode, RelayId, SessionId, TrackId, TrackKind, TrackRef, UserName};
+use crate::{CloseCode, RelayId, SessionId, TrackId, TrackKind, TrackRef, UserName, VideoCodecs};
 
 /// Why bytes are not a control message of the expected direction.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -218,6 +218,8 @@ pub struct Participant {
     pub tracks: Vec<TrackInfo>,
     /// When the session was (re)established, milliseconds since the Unix epoch.
     pub established_at_ms: u64,
+    /// What they decode.
+    pub decodes: VideoCodecs,
 }
 
 /// What a relay allows one session; see [`crate::limits`] for the reasons.

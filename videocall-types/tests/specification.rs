@@ -60,6 +60,7 @@ fn the_limits_are_those_of_the_code() {
         MAX_SPATIAL_LAYERS,
         MAX_TEMPORAL_LAYERS,
         MAX_REDUNDANCY,
+        MAX_VIDEO_CODECS,
         MAX_TEXT_LENGTH,
         MAX_TOKEN_LENGTH,
         MAX_SUBSCRIPTIONS,

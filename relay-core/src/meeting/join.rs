@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use rand::RngExt;
 use videocall_types::{
-    CloseCode, Closing, Interest, Participant, RelayChange, ServerMessage, SessionId, Timestamp, Welcome,
+    CloseCode, Closing, Interest, Participant, RelayChange, ServerMessage, SessionId, Timestamp, VideoCodecs,
+    Welcome,
 };
 
 use super::{Choice, Departure, JoinRequest, LocalMember, Meeting, State};
@@ -45,6 +46,7 @@ impl Meeting {
             display_name: request.display_name,
             tracks: request.hello.tracks,
             established_at_ms: now.as_millis(),
+            decodes: VideoCodecs::of_strings(&request.hello.capabilities.decodable_codecs),
         };
         let interest = if request.hello.capabilities.subscribe_automatically {
             Interest::Everything

@@ -159,6 +159,7 @@ mod tests {
                 }],
             }],
             established_at_ms: u64::MAX,
+            decodes: videocall_types::VideoCodecs::ALL,
         }
     }
 

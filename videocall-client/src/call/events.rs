@@ -137,6 +137,9 @@ pub enum Notice {
         /// In the browser's words.
         reason: String,
     },
+    /// The own person speaks and is muted. Told once in a while only.
+    #[error("you are muted; nobody hears what you say")]
+    SpeakingWhileMuted,
     /// Whether participants on other relays can be reached has changed.
     #[error("{}", if *.0 { "everybody can be reached again" } else { "people on other servers cannot be reached at the moment" })]
     OtherRelaysReachable(bool),

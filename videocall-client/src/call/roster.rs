@@ -91,6 +91,7 @@ mod tests {
             display_name: "Ann".into(),
             tracks: tracks.iter().map(|&track| info(track, false)).collect(),
             established_at_ms: 0,
+            decodes: Default::default(),
         }
     }
 

@@ -139,6 +139,7 @@ fn welcome() -> Bytes {
             display_name: "Bob".into(),
             tracks: vec![camera()],
             established_at_ms: 0,
+            decodes: Default::default(),
         }],
         resumed: false,
         server_time_ms: 0,

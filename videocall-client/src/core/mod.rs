@@ -40,7 +40,7 @@ use views::Views;
 
 pub use types::{
     Command, ConnectionState, ConnectionStatus, EncodedFrame, EncoderLoad, EncoderTarget, Event, Input, Lane,
-    Link, OutgoingPacket, Output, TicketError, View,
+    Link, OutgoingPacket, Output, Receivers, TicketError, View,
 };
 
 /// The whole state of a client.
@@ -120,6 +120,9 @@ impl ClientCore {
             Input::Timeout => {}
         }
         self.handle_time(now);
+        if let Some(receivers) = self.roster.take_receivers() {
+            self.tell(Event::Receivers(receivers));
+        }
         self.tell_relay(now);
         self.tell_encoders(now);
     }

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use videocall_types::{Participant, SessionId, Timestamp, TrackInfo, TrackKind, TrackRef};
+use videocall_types::{Participant, SessionId, Timestamp, TrackInfo, TrackKind, TrackRef, VideoCodecs};
+
+use super::types::Receivers;
 
 /// Everybody but ourselves.
 #[derive(Debug, Default)]
@@ -12,6 +14,9 @@ pub(super) struct Roster {
     /// Those who were there before and of whom the relay has not heard yet, and until when it may.
     unconfirmed: BTreeSet<SessionId>,
     confirm_until: Option<Timestamp>,
+    /// Somebody has come or gone since [`Roster::take_receivers`].
+    changed: bool,
+    receivers: Receivers,
 }
 
 impl Roster {
@@ -23,6 +28,7 @@ impl Roster {
         participants: Vec<Participant>,
         confirm_until: Option<Timestamp>,
     ) {
+        self.changed = true;
         self.own = Some(own);
         let before = std::mem::take(&mut self.participants);
         for participant in participants {
@@ -56,6 +62,7 @@ impl Roster {
         for session in &gone {
             self.participants.remove(session);
         }
+        self.changed = true;
         gone
     }
 
@@ -67,6 +74,7 @@ impl Roster {
     pub(super) fn join(&mut self, participant: Participant) -> bool {
         let other = self.own != Some(participant.session);
         self.unconfirmed.remove(&participant.session);
+        self.changed = true;
         if other {
             self.participants.insert(participant.session, participant);
         }
@@ -76,6 +84,7 @@ impl Roster {
     /// Whether that was somebody.
     pub(super) fn leave(&mut self, session: SessionId) -> bool {
         self.unconfirmed.remove(&session);
+        self.changed = true;
         self.participants.remove(&session).is_some()
     }
 
@@ -112,6 +121,19 @@ impl Roster {
         known.map(|known| known.kind)
     }
 
+    /// Who receives what we send, when that has changed.
+    pub(super) fn take_receivers(&mut self) -> Option<Receivers> {
+        if !std::mem::take(&mut self.changed) {
+            return None;
+        }
+        let others = self.participants.values();
+        let receivers = Receivers {
+            count: others.len(),
+            decode: others.fold(VideoCodecs::ALL, |all, one| all.and(one.decodes)),
+        };
+        (std::mem::replace(&mut self.receivers, receivers) != receivers).then_some(receivers)
+    }
+
     pub(super) fn participants(&self) -> Vec<Participant> {
         self.participants.values().cloned().collect()
     }
@@ -133,6 +155,7 @@ mod tests {
             display_name: "Ann".into(),
             tracks: Vec::new(),
             established_at_ms: 0,
+            decodes: Default::default(),
         }
     }
 
@@ -175,6 +198,34 @@ mod tests {
         assert_eq!(roster.expire(Timestamp::from_millis(1_999)), []);
         assert_eq!(roster.expire(until), [session(4)]);
         assert_eq!((roster.participants().len(), roster.confirm_until()), (2, None));
+    }
+
+    #[test]
+    fn what_all_decode_is_told_when_it_changes() {
+        let mut roster = Roster::default();
+        let decoding = |raw, decodes| Participant {
+            decodes,
+            ..participant(raw)
+        };
+        let everything = VideoCodecs::ALL;
+        roster.replace(session(1), Vec::new(), None);
+        assert_eq!(roster.take_receivers(), None, "still nobody");
+        roster.join(decoding(2, everything));
+        assert_eq!(
+            roster.take_receivers(),
+            Some(Receivers {
+                count: 1,
+                decode: everything
+            })
+        );
+        roster.join(decoding(3, VideoCodecs::UNSAID));
+        let told = roster.take_receivers().expect("news");
+        assert_eq!((told.count, told.decode), (2, VideoCodecs::UNSAID));
+        roster.join(decoding(3, VideoCodecs::UNSAID));
+        assert_eq!(roster.take_receivers(), None, "as before");
+        roster.leave(session(3));
+        let told = roster.take_receivers().expect("news");
+        assert_eq!((told.count, told.decode), (1, everything));
     }
 
     #[test]

@@ -61,6 +61,7 @@ fn bob() -> Participant {
         display_name: "Bob".into(),
         tracks: vec![track(2, TrackKind::Camera)],
         established_at_ms: 0,
+        decodes: Default::default(),
     }
 }
 
@@ -497,7 +498,12 @@ fn the_roster_is_what_the_relay_says() {
                 track: screen
             },
             Event::ParticipantLeft(BOB),
+            Event::Receivers(Receivers::default()),
             Event::ParticipantJoined(bob()),
+            Event::Receivers(Receivers {
+                count: 1,
+                decode: bob().decodes
+            }),
         ]
     );
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use videocall_types::api::{JoinResponse, RelayEndpoint, TransportKind};
 use videocall_types::{
     CloseCode, Closing, DecoderConfig, Frame, Interest, MediaClass, Participant, SessionId, TrackId,
-    TrackInfo, TrackRef,
+    TrackInfo, TrackRef, VideoCodecs,
 };
 
 /// Something happened around the core.
@@ -209,6 +209,25 @@ pub struct EncoderLoad {
     pub busy: f32,
 }
 
+/// Everybody else in the meeting, as far as it matters to an encoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receivers {
+    /// How many.
+    pub count: usize,
+    /// What all of them decode. Empty when they have nothing in common.
+    pub decode: VideoCodecs,
+}
+
+/// Nobody decodes everything.
+impl Default for Receivers {
+    fn default() -> Self {
+        Self {
+            count: 0,
+            decode: VideoCodecs::ALL,
+        }
+    }
+}
+
 /// What a program learns.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
@@ -256,6 +275,8 @@ pub enum Event {
     /// What the encoders of all our tracks are to do, as far as their layers and bitrates are described;
     /// replaces what was told before. Only told where it is something else.
     EncoderTargets(Vec<EncoderTarget>),
+    /// Who receives what we send, and what all of them decode, has changed.
+    Receivers(Receivers),
     /// Who speaks, the most prominent first; replaces the list before.
     Speakers(Vec<SessionId>),
     /// Whether participants on other relays can be reached.

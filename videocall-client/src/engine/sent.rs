@@ -10,6 +10,7 @@ use wasm_bindgen::JsValue;
 use super::report::Reporter;
 use crate::Client;
 use crate::bridge::messages::{CaptureEnd, FromEngine, Opening};
+use crate::call::{CallEvent, Notice};
 use crate::media::device_error::Source;
 use crate::media::feed::FeedKind;
 use crate::media::parameters::{CAMERA, SCREEN};
@@ -176,6 +177,11 @@ impl Sent {
         let end = match event {
             SenderEvent::Described(info) => {
                 self.client.publish(info).ok();
+                return;
+            }
+            SenderEvent::SpeakingWhileMuted => {
+                let event = CallEvent::Notice(Notice::SpeakingWhileMuted);
+                self.page.event(event, || None);
                 return;
             }
             SenderEvent::Ended => CaptureEnd::Ended,

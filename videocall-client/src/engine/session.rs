@@ -183,7 +183,7 @@ impl Engine {
                 track,
                 spatial_layers,
             } => sent.watched(track, spatial_layers),
-            Event::EncoderTargets(_) => {}
+            Event::EncoderTargets(_) | Event::Receivers(_) => {}
             Event::Speakers(sessions) => received.push(CallEvent::Speakers(sessions)),
             Event::Reachability {
                 other_relays_reachable,

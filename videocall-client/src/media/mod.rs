@@ -12,6 +12,7 @@ pub mod device_error;
 pub(crate) mod feed;
 pub mod freeze;
 pub mod level;
+pub mod muted_speech;
 pub mod parameters;
 pub mod path;
 mod pitch;

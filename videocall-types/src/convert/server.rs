@@ -307,7 +307,7 @@ impl TryFrom<wire::Closing> for Closing {
 impl From<Closing> for wire::Closing {
     fn from(closing: Closing) -> Self {
         Self {
-            code: protobuf::EnumOrUnknown::from_i32(closing.code.number().into()),
+            code: EnumOrUnknown::from_i32(closing.code.number().into()),
             message: closing.message,
             retry_after_ms: closing.retry_after_ms,
             alternate_url: closing.alternate_url,

@@ -22,6 +22,7 @@ fn someone() -> Participant {
                 bitrate_bps: 400_000,
             }],
         }],
+        decodes: VideoCodecs::ALL,
         established_at_ms: 17,
     }
 }

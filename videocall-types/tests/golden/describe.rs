@@ -82,6 +82,7 @@ fn participant(who: &Participant) -> Value {
         "display_name": who.display_name,
         "tracks": list(&who.tracks, track),
         "established_at_ms": who.established_at_ms,
+        "decodes": who.decodes.iter().map(|codec| json!(codec)).collect::<Value>(),
     })
 }
 

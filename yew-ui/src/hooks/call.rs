@@ -200,6 +200,7 @@ fn told(notice: ClientNotice) -> Action {
         ClientNotice::EncodingFailed { device, reason } => {
             Action::Tell(Notice::EncodingFailed(source(device), reason))
         }
+        ClientNotice::SpeakingWhileMuted => Action::SpeakingWhileMuted(js_sys::Date::now()),
         ClientNotice::OtherRelaysReachable(reachable) => Action::Reachable(reachable),
     }
 }

@@ -22,6 +22,7 @@ fn roster() -> Roster {
         display_name: "Bob".into(),
         tracks: vec![track(1, TrackKind::Microphone), track(2, TrackKind::Camera)],
         established_at_ms: 0,
+        decodes: Default::default(),
     };
     roster.replace(SessionId::new(1).expect("not zero"), vec![participant], None);
     roster

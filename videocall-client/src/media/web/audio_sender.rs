@@ -1,5 +1,6 @@
 //! Sends one microphone: reads the samples, measures their level, encodes them, and hands the frames to the
-//! client. A muted microphone stays open and is read, but nothing of it is encoded.
+//! client. A muted microphone stays open and is read, but nothing of it is encoded: it is back with the next word, and
+//! who speaks all the same can be told.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -16,6 +17,7 @@ use crate::Client;
 use crate::core::EncodedFrame;
 use crate::media::clock::CaptureClock;
 use crate::media::level::LevelMeter;
+use crate::media::muted_speech::MutedSpeech;
 use crate::media::parameters::{AUDIO_CODEC, AUDIO_SAMPLE_RATE};
 use crate::media::rate::RateMeter;
 use crate::stats::LocalTrackStats;
@@ -85,7 +87,7 @@ impl AudioSender {
         });
         let task = sending.clone();
         spawn_local(async move {
-            let end = task.run().await;
+            let end = task.run(&events).await;
             // Who stopped it knows.
             if !task.stopped.get() {
                 events(end);
@@ -146,11 +148,12 @@ struct EncoderSlot {
     encoder: Option<SoundEncoder>,
     failures: u32,
     expected_us: i64,
+    muted_speech: MutedSpeech,
 }
 
 impl Sending {
     /// Runs until the capture ends or cannot be encoded.
-    async fn run(self: &Rc<Self>) -> SenderEvent {
+    async fn run(self: &Rc<Self>, events: &impl Fn(SenderEvent)) -> SenderEvent {
         let mut slot = EncoderSlot::default();
         loop {
             let sound = match self.source.next().await {
@@ -160,6 +163,10 @@ impl Sending {
             };
             if let Err(reason) = self.take(&sound, &mut slot).await {
                 return SenderEvent::Failed(reason);
+            }
+            let muted = self.muted.get();
+            if muted && slot.muted_speech.hears(self.level.get(), sound.duration_us) {
+                events(SenderEvent::SpeakingWhileMuted);
             }
         }
     }

@@ -40,6 +40,8 @@ pub(crate) enum SenderEvent {
     Ended,
     /// It cannot be encoded.
     Failed(String),
+    /// A voice is not heard, because it is muted.
+    SpeakingWhileMuted,
 }
 
 /// What is sent.

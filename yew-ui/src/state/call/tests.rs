@@ -32,6 +32,7 @@ fn participant(number: u64, name: &str, tracks: &[TrackInfo]) -> Participant {
         display_name: name.to_owned(),
         tracks: tracks.to_vec(),
         established_at_ms: 0,
+        decodes: Default::default(),
     }
 }
 
