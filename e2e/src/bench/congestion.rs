@@ -6,18 +6,23 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use anyhow::ensure;
 use bytes::Bytes;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use videocall_client::core::EncodedFrame;
 use videocall_client::{Client, ClientConfig, Event, EventStream, TransportPreference};
 use videocall_types::{DecoderConfig, TrackId, TrackInfo, TrackKind};
 
 use crate::proxy::{Conditions, Direction, Loss, Rate, Report, UdpProxy};
-use crate::{VideocallServer, free_port};
+use crate::{Server, VideocallServer, free_port};
 
 /// Everybody is in and frames pass within this.
 const UP: Duration = Duration::from_secs(20);
+
+/// What is waited for shows within this, and is looked for so often.
+const LONGEST: Duration = Duration::from_secs(40);
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What is not measured: how a connection begins.
 const BEGINNING: Duration = Duration::from_secs(2);
@@ -142,33 +147,80 @@ pub async fn saturate(
     conditions: Conditions,
     measured: Duration,
 ) -> anyhow::Result<Report> {
-    let quic = free_port()?;
-    // From the beginning: a path that becomes longer later is something else.
-    let proxy = UdpProxy::to(SocketAddr::from(([127, 0, 0, 1], quic)), conditions.clone()).await?;
-    let address = format!("https://{}/wt", proxy.address());
-    let flags = [
-        ("public-webtransport-url", address.as_str()),
-        ("congestion-control", algorithm.name()),
-    ];
-    let server = VideocallServer::start_at(quic, &flags).await?;
-    let enter = |name: &str, transport| -> anyhow::Result<(Client, EventStream)> {
-        let mut config = ClientConfig::new(server.url.as_str(), "full".parse()?, name.parse()?);
-        config.transport = transport;
-        Ok(Client::start(config))
-    };
-    let mut tasks = JoinSet::new();
-    for number in 0..VOICES {
-        let (sender, events) = enter(&format!("sender-{number}"), TransportPreference::WebSocket)?;
-        tasks.spawn(send(sender, events));
-    }
-    let (_receiver, mut events) = enter("receiver", TransportPreference::WebTransport)?;
-    timeout(UP, first_frame(&mut events)).await??;
-    tasks.spawn(async move { while events.next().await.is_some() {} });
-    proxy.begin(conditions);
+    let crowd = Crowd::start(algorithm, conditions).await?;
     tokio::time::sleep(BEGINNING).await;
-    proxy.forget();
+    crowd.proxy.forget();
     tokio::time::sleep(measured).await;
-    Ok(proxy.report())
+    Ok(crowd.proxy.report())
+}
+
+/// The same until the report shows something.
+///
+/// # Errors
+/// When the call does not come about, or the report never shows it.
+pub async fn saturate_until(
+    algorithm: Algorithm,
+    conditions: Conditions,
+    shown: impl Fn(&Report) -> bool,
+) -> anyhow::Result<Report> {
+    let crowd = Crowd::start(algorithm, conditions).await?;
+    let deadline = Instant::now() + LONGEST;
+    loop {
+        tokio::time::sleep(LOOK_INTERVAL).await;
+        let report = crowd.proxy.report();
+        if shown(&report) {
+            return Ok(report);
+        }
+        let (down, name) = (&report.down, algorithm.name());
+        ensure!(
+            Instant::now() < deadline,
+            "{name}: not within {LONGEST:?}; {} bytes, {:?}",
+            down.bytes,
+            down.queueing_ms
+        );
+    }
+}
+
+/// Senders, their relay, and the receiver behind a proxy.
+struct Crowd {
+    proxy: UdpProxy,
+    _server: Server,
+    _receiver: Client,
+    _tasks: JoinSet<()>,
+}
+
+impl Crowd {
+    async fn start(algorithm: Algorithm, conditions: Conditions) -> anyhow::Result<Self> {
+        let quic = free_port()?;
+        // From the beginning: a path that becomes longer later is something else.
+        let proxy = UdpProxy::to(SocketAddr::from(([127, 0, 0, 1], quic)), conditions.clone()).await?;
+        let address = format!("https://{}/wt", proxy.address());
+        let flags = [
+            ("public-webtransport-url", address.as_str()),
+            ("congestion-control", algorithm.name()),
+        ];
+        let server = VideocallServer::start_at(quic, &flags).await?;
+        let enter = |name: &str, transport| -> anyhow::Result<(Client, EventStream)> {
+            let mut config = ClientConfig::new(server.url.as_str(), "full".parse()?, name.parse()?);
+            config.transport = transport;
+            Ok(Client::start(config))
+        };
+        let mut tasks = JoinSet::new();
+        for number in 0..VOICES {
+            let (sender, events) = enter(&format!("sender-{number}"), TransportPreference::WebSocket)?;
+            tasks.spawn(send(sender, events));
+        }
+        let (receiver, mut events) = enter("receiver", TransportPreference::WebTransport)?;
+        timeout(UP, first_frame(&mut events)).await??;
+        tasks.spawn(async move { while events.next().await.is_some() {} });
+        proxy.begin(conditions);
+        Ok(Self {
+            proxy,
+            _server: server,
+            _receiver: receiver,
+            _tasks: tasks,
+        })
+    }
 }
 
 async fn first_frame(events: &mut EventStream) -> anyhow::Result<()> {

@@ -9,7 +9,7 @@ mod soak;
 mod stage;
 mod table;
 
-pub use congestion::{Algorithm, Network, bottleneck, saturate};
+pub use congestion::{Algorithm, Network, bottleneck, saturate, saturate_until};
 pub use floor::serve as serve_floor;
 pub use scenario::Scenario;
 pub use soak::soak;
