@@ -7,7 +7,6 @@ import { openPerson } from '../lib/person.mjs';
 import { Child } from '../lib/process.mjs';
 import { program, videocallServer } from '../lib/servers.mjs';
 import { Stage } from '../lib/stage.mjs';
-import { until } from '../lib/wait.mjs';
 
 const RUNS = 10;
 /** Milliseconds from the click to the first remote frame of everybody that are aimed at. */
@@ -83,7 +82,7 @@ async function joinFour(stage, server, carrier) {
   const alice = await openPerson(stage, { name: 'alice', colour: 'red', hertz: 440 });
   // Once before the measurement, until everybody has come.
   await alice.join(server.url, meeting, { transport: carrier });
-  await until('everybody is there', () => alice.sees(OTHERS.length), 60_000);
+  await alice.sees(OTHERS.length, 60_000);
   const times = await joinTimes(server, carrier, alice, meeting, OTHERS);
   await alice.browser.close();
   await Promise.all(robots.map((robot) => robot.stop('SIGINT')));
