@@ -50,13 +50,8 @@ say "building the servers and the load, optimised (ten minutes the first time, o
 packages=()
 for name in "${names[@]}"; do
   case $name in
-<<<<<<< HEAD
-    latency) packages+=(-p videocall-server -p videocall-cli) ;;
-    network | congestion) packages+=(-p videocall-server -p e2e) ;;
-=======
-    congestion) ;;
     join | latency) packages+=(-p videocall-server -p videocall-cli) ;;
->>>>>>> 398b571 (Drive Firefox in the end-to-end tests' harness)
+    network | congestion) packages+=(-p videocall-server -p e2e) ;;
     *) packages+=(-p videocall-server -p actix-api -p webtransport-server -p e2e) ;;
   esac
 done

@@ -12,11 +12,7 @@ BUILD_PACKAGES=(
   libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
   gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
 )
-<<<<<<< HEAD
-TEST_PACKAGES=(chromium firefox-esr iproute2 nats-server postgresql valgrind)
-=======
-TEST_PACKAGES=(chromium firefox-esr nats-server postgresql pulseaudio valgrind xvfb)
->>>>>>> 398b571 (Drive Firefox in the end-to-end tests' harness)
+TEST_PACKAGES=(chromium firefox-esr iproute2 nats-server postgresql pulseaudio valgrind xvfb)
 
 packages_of() {
   case $1 in
