@@ -207,6 +207,10 @@ const asked = options();
 const stage = new Stage();
 try {
   const server = await videocallServer(stage);
+  const browser = await openBrowser(stage);
+  const command = ['make bench-latency', ...asked.given].join(' ');
+  write('latency-about.json', `${JSON.stringify({ command, machine: machine(browser) }, null, 2)}\n`);
+  await browser.close();
   for (const part of asked.parts) {
     console.log(`──── ${part} ────`);
     const rows = await PARTS[part](stage, server, asked, part);
@@ -215,9 +219,6 @@ try {
     const measured = new Set(rows.map(({ scenario }) => scenario));
     writeRows('latency', rows, ({ scenario }) => measured.has(scenario));
   }
-  const browser = await openBrowser(stage);
-  const command = ['make bench-latency', ...asked.given].join(' ');
-  write('latency-about.json', `${JSON.stringify({ command, machine: machine(browser) }, null, 2)}\n`);
 } catch (error) {
   await stage.explain();
   throw error;
