@@ -44,8 +44,8 @@ pub struct CallOptions {
     /// What the preview before the call has opened; its tracks are used as far as they fit, so that no
     /// device is opened twice. The call closes it in the end.
     pub preview: Option<MediaStream>,
-    /// A worker that was started before; the call starts its own when there is none, or another call has used
-    /// it.
+    /// A worker that was started before; the call starts its own when there is none, another call has used it, or
+    /// it has failed.
     pub engine: Option<Engine>,
     /// Where the page serves `engine-worker.js`.
     pub engine_url: String,

@@ -93,9 +93,10 @@ impl Engine {
         }))
     }
 
-    /// Takes it for a call, unless there was one in it.
+    /// Takes it for a call, unless there was one in it or it has failed: another try may do better.
     pub(super) fn take(self) -> Option<Self> {
-        (!self.0.taken.replace(true)).then_some(self)
+        let is_good = !self.0.taken.replace(true) && self.0.faults.first.borrow().is_none();
+        is_good.then_some(self)
     }
 
     /// The way to the worker. What is posted before it runs waits for it.
@@ -108,8 +109,8 @@ impl Engine {
         self.0.reads_tracks.get()
     }
 
-    /// Hears, once, why the worker cannot go on. The browser tells this of a worker whose script cannot be loaded;
-    /// of what happens later the engine tells itself.
+    /// Hears, once, why the worker cannot go on: its script cannot be loaded, or nothing in it has caught an
+    /// exception.
     pub(super) fn on_fault(&self, listener: impl Fn(String) + 'static) {
         self.0.faults.listener.replace(Some(Box::new(listener)));
         self.0.faults.tell();

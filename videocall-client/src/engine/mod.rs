@@ -5,10 +5,11 @@
 //! encodes what the page captures. Devices, surfaces on the page, the audio context and all that is seen are
 //! left to the page ([`crate::call`]); [`crate::bridge`] says what the two tell each other.
 
+mod entry;
 mod received;
 mod report;
 mod sent;
 mod session;
 mod surfaces;
 
-pub use session::{is_here, videocall_engine};
+pub use entry::{is_here, videocall_engine};

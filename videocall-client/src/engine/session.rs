@@ -1,18 +1,15 @@
 //! One call in its worker: takes what the page says, passes on what the client says.
 
-use std::cell::{OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 
-use wasm_bindgen::JsCast;
-use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
+use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::spawn_local;
-use web_sys::{DedicatedWorkerGlobalScope, MessagePort};
 
 use super::received::Received;
 use super::report::{LEVELS_INTERVAL, Reporter};
 use super::sent::Sent;
 use crate::bridge::messages::{FromEngine, Start, ToEngine};
-use crate::bridge::port::{Listening, Port, object};
+use crate::bridge::port::{Port, object};
 use crate::call::{CallEvent, Levels, Notice, RosterChange};
 use crate::core::{ConnectionState, Event};
 use crate::media::web::surface::Surface;
@@ -20,77 +17,8 @@ use crate::stats::CallStats;
 use crate::transport::web::{WebClock, sleep};
 use crate::{Client, EventStream};
 
-/// Whether this is a worker. The program's `main` runs there too, when the engine's worker loads the module; it
-/// must then do nothing.
-pub fn is_here() -> bool {
-    js_sys::global().is_instance_of::<DedicatedWorkerGlobalScope>()
-}
-
-/// Runs a call that the page at the other end of this port starts. For `engine-worker.js` alone.
-#[wasm_bindgen]
-pub fn videocall_engine(port: MessagePort) {
-    let page = Port::new(port);
-    report_panics(page.clone());
-    let waiting = Rc::new(Waiting {
-        page: page.clone(),
-        engine: OnceCell::new(),
-        listening: RefCell::default(),
-    });
-    let listening = page.listen({
-        let waiting = waiting.clone();
-        move |message| match message {
-            Ok((message, objects)) => waiting.hear(message, objects),
-            Err(reason) => waiting.page.post(&FromEngine::Broken(reason)),
-        }
-    });
-    // As long as the worker lives.
-    waiting.listening.replace(Some(listening));
-}
-
-/// A panic ends the module; its page is told why, besides the console.
-fn report_panics(page: Port<FromEngine>) {
-    thread_local! {
-        static PAGE: OnceCell<Port<FromEngine>> = const { OnceCell::new() };
-    }
-    PAGE.with(|cell| cell.set(page).ok());
-    let log = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        log(info);
-        PAGE.with(|cell| {
-            if let Some(page) = cell.get() {
-                page.post(&FromEngine::Broken(info.to_string()));
-            }
-        });
-    }));
-}
-
-/// A worker with its call, as soon as the page has started one.
-struct Waiting {
-    page: Port<FromEngine>,
-    engine: OnceCell<Rc<Engine>>,
-    listening: RefCell<Option<Listening>>,
-}
-
-impl Waiting {
-    fn hear(&self, message: ToEngine, objects: Vec<JsValue>) {
-        let taken = match (message, self.engine.get()) {
-            (ToEngine::Start(start), None) => {
-                let engine = Engine::start(self.page.clone(), *start);
-                self.engine
-                    .set(engine)
-                    .map_err(|_| "two calls in one worker".to_owned())
-            }
-            (message, Some(engine)) => engine.hear(message, objects),
-            (_, None) => Err("no call was started".to_owned()),
-        };
-        if let Err(reason) = taken {
-            self.page.post(&FromEngine::Broken(reason));
-        }
-    }
-}
-
 /// A call.
-struct Engine {
+pub(super) struct Engine {
     client: Client,
     page: Rc<Reporter>,
     received: Rc<Received>,
@@ -98,7 +26,7 @@ struct Engine {
 }
 
 impl Engine {
-    fn start(page: Port<FromEngine>, start: Start) -> Rc<Self> {
+    pub(super) fn start(page: Port<FromEngine>, start: Start) -> Rc<Self> {
         let (client, events) = Client::start(start.client);
         let page = Rc::new(Reporter::new(page));
         let engine = Rc::new(Self {
@@ -116,7 +44,7 @@ impl Engine {
     ///
     /// # Errors
     /// When what belongs to the message is not there.
-    fn hear(&self, message: ToEngine, objects: Vec<JsValue>) -> Result<(), String> {
+    pub(super) fn hear(&self, message: ToEngine, objects: Vec<JsValue>) -> Result<(), String> {
         let received = &self.received;
         match message {
             ToEngine::Start(_) => return Err("a call is started once".to_owned()),
