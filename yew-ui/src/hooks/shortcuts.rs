@@ -35,9 +35,13 @@ pub(crate) fn use_shortcuts(pressed: Callback<Shortcut>) {
     });
 }
 
+/// Whether the key goes into a field. A box to tick takes none but the space bar.
 fn is_typing(event: &KeyboardEvent) -> bool {
-    target(event)
-        .is_some_and(|element| matches!(element.tag_name().as_str(), "INPUT" | "SELECT" | "TEXTAREA"))
+    target(event).is_some_and(|element| match element.tag_name().as_str() {
+        "INPUT" => element.get_attribute("type").as_deref() != Some("checkbox"),
+        "SELECT" | "TEXTAREA" => true,
+        _ => false,
+    })
 }
 
 /// Whether the key was meant for a panel, in which it scrolls.
