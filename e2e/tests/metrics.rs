@@ -14,7 +14,7 @@ use e2e::{
 use serde::Deserialize;
 use videocall_client::TransportPreference;
 use videocall_types::api::TransportKind;
-use videocall_types::{ClientMessage, ClientReport};
+use videocall_types::{CallMinute, ClientMessage, ClientReport};
 use wtransport::Identity;
 
 /// However busy the machine of the test is, people are let in.
@@ -22,6 +22,17 @@ const NEVER_BUSY: [(&str, &str); 1] = [("max-loop-delay-ms", "0")];
 
 /// Longer than a busy machine takes to count something.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a client may have to say.
+const MINUTE: CallMinute = CallMinute {
+    length_ms: 60_000,
+    rtt_us: 25_000,
+    freezes: 2,
+    frozen_ms: 1_500,
+    concealed_ms: 60,
+    sounds: 2_990,
+    sounds_lost: 10,
+};
 
 /// Between two readings.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
@@ -225,6 +236,7 @@ async fn what_clients_report_is_shown() {
         let report = ClientReport {
             join_ms: 250,
             first_picture_ms: 0,
+            minute: Some(MINUTE),
         };
         dan.send(ClientMessage::Report(report)).await.expect("sent");
         let metrics = until(&server, |metrics| {
@@ -240,6 +252,16 @@ async fn what_clients_report_is_shown() {
         assert_eq!(of("videocall_client_join_seconds_bucket", &[("le", "0.3")]), 1.0);
         // What a client does not know is not a time.
         assert_eq!(of("videocall_client_first_picture_seconds_count", &[]), 0.0);
+        for (name, seconds) in [
+            ("videocall_client_round_trip_seconds_sum", 0.025),
+            ("videocall_client_frozen_seconds_sum", 1.5),
+            ("videocall_client_concealed_seconds_sum", 0.06),
+        ] {
+            assert_eq!(of(name, &[]), seconds, "{name}");
+        }
+        assert_eq!(of("videocall_client_freezes_total", &[]), 2.0);
+        let sounds = |outcome| of("videocall_client_sounds_total", &[("outcome", outcome)]);
+        assert_eq!([sounds("received"), sounds("lost")], [2_990.0, 10.0]);
     }
 }
 

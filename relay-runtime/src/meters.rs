@@ -16,7 +16,7 @@ use metrics::{Counter, Gauge, counter, gauge};
 use parking_lot::Mutex;
 use relay_core::{DropCause, MeetingStats, OutboxStats};
 use videocall_types::api::TransportKind;
-use videocall_types::{ClientReport, CloseCode, MediaClass};
+use videocall_types::{CallMinute, ClientReport, CloseCode, MediaClass};
 
 pub use exporter::render_metrics;
 pub use histogram::Histogram;
@@ -148,6 +148,9 @@ pub(crate) struct CarrierMeters {
     /// By close code; `None` when the peer was first.
     ends: HashMap<Option<CloseCode>, Counter>,
     refusals: HashMap<Option<CloseCode>, Counter>,
+    client_freezes: Counter,
+    client_sounds: Counter,
+    client_sounds_lost: Counter,
     times: &'static TransportHistograms,
 }
 
@@ -270,6 +273,9 @@ impl CarrierMeters {
             sent: MediaClass::ALL.map(|class| flow("out", class.as_str(), transport)),
             ends: by_reason("videocall_ends_total", transport),
             refusals: by_reason("videocall_refusals_total", transport),
+            client_freezes: counter!("videocall_client_freezes_total", "transport" => transport.as_str()),
+            client_sounds: client_sounds("received", transport),
+            client_sounds_lost: client_sounds("lost", transport),
             times: Histograms::of(transport),
         })
     }
@@ -315,6 +321,22 @@ impl CarrierMeters {
         if let Some(time) = known(report.first_picture_ms) {
             self.times.client_first_picture.record(time);
         }
+        if let Some(minute) = report.minute {
+            self.reported_minute(minute);
+        }
+    }
+
+    fn reported_minute(&self, minute: CallMinute) {
+        if minute.rtt_us > 0 {
+            let round_trip = Duration::from_micros(minute.rtt_us.into());
+            self.times.client_round_trip.record(round_trip);
+        }
+        let millis = |ms: u32| Duration::from_millis(ms.into());
+        self.times.client_frozen.record(millis(minute.frozen_ms));
+        self.times.client_concealed.record(millis(minute.concealed_ms));
+        self.client_freezes.increment(minute.freezes.into());
+        self.client_sounds.increment(minute.sounds.into());
+        self.client_sounds_lost.increment(minute.sounds_lost.into());
     }
 }
 
@@ -327,6 +349,10 @@ fn by_reason(name: &'static str, transport: TransportKind) -> HashMap<Option<Clo
             (code, counter)
         })
         .collect()
+}
+
+fn client_sounds(outcome: &'static str, transport: TransportKind) -> Counter {
+    counter!("videocall_client_sounds_total", "outcome" => outcome, "transport" => transport.as_str())
 }
 
 fn flow(direction: &'static str, class: &'static str, transport: TransportKind) -> Flow {

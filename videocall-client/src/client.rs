@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use futures::Stream;
 use futures::channel::mpsc;
-use videocall_types::{Interest, LayerId, SessionId, TrackId, TrackInfo, TrackRef};
+use videocall_types::{CallMinute, Interest, LayerId, SessionId, TrackId, TrackInfo, TrackRef};
 
 use crate::config::ClientConfig;
 use crate::core::{ClientCore, Command, EncodedFrame, Event, View};
@@ -198,6 +198,14 @@ impl Client {
     /// See [`Client::publish`].
     pub fn picture_shown(&self) -> Result<(), CommandError> {
         self.command(Command::FirstPicture)
+    }
+
+    /// How the last minute was, for [`ClientConfig::report_timing`]; [`crate::MinuteMeter`] knows.
+    ///
+    /// # Errors
+    /// See [`Client::publish`].
+    pub fn report(&self, minute: CallMinute) -> Result<(), CommandError> {
+        self.command(Command::Report(minute))
     }
 
     /// Asks for a keyframe because a decoder cannot go on.

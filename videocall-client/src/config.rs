@@ -109,8 +109,9 @@ pub struct ClientConfig {
     /// SHA-256 hashes, hexadecimal, of certificates that WebTransport relays may present besides those
     /// that the ticket names.
     pub certificate_hashes: Vec<String>,
-    /// Tell the relay once how long joining took and how long the first picture, for the operator's
-    /// metrics. It is two numbers; nothing in them is about a person.
+    /// Tell the relay once how long joining took and how long the first picture, and then each minute how
+    /// the call was ([`videocall_types::CallMinute`]), for the operator's metrics. Nothing in it is about a
+    /// person.
     pub report_timing: bool,
     /// How long the first connection may take before the client gives up.
     pub give_up_connecting_after: Duration,

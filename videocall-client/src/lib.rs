@@ -29,6 +29,7 @@ pub mod driver;
 #[cfg(target_arch = "wasm32")]
 pub mod engine;
 pub mod media;
+mod minute;
 pub mod stats;
 pub mod support;
 pub mod transport;
@@ -43,4 +44,5 @@ pub use core::{
 };
 #[cfg(target_arch = "wasm32")]
 pub use media::web::devices;
+pub use minute::MinuteMeter;
 pub use videocall_types as types;

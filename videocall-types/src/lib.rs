@@ -30,7 +30,7 @@ pub use ids::{
     IdError, LayerId, MAX_ID_LENGTH, MeetingId, RelayId, SessionId, TrackId, TrackKind, TrackRef, UserName,
 };
 pub use message::{
-    Capabilities, ClientMessage, ClientReport, Closing, Hello, Interest, LayerArrival, LayerInfo,
+    CallMinute, Capabilities, ClientMessage, ClientReport, Closing, Hello, Interest, LayerArrival, LayerInfo,
     MessageError, Participant, RelayChange, RelayInterest, RelayMessage, RelayState, ServerMessage,
     SessionLimits, Speaker, Subscription, TrackInfo, TrackInterest, Welcome, is_frame,
 };

@@ -38,6 +38,14 @@ pub const MAX_REDUNDANCY: usize = 4;
 /// Characters of codec strings, client names and display names.
 pub const MAX_TEXT_LENGTH: usize = 128;
 
+/// The longest time that a client reports about at once, milliseconds: twice the usual minute, as clients in the
+/// background are late.
+pub const MAX_REPORT_MS: u32 = 120_000;
+
+/// Tracks that a client can report about: what stood still or was made up is at most so many times the length of the
+/// report. More are not received at the same time.
+pub const MAX_REPORTED_TRACKS: u32 = 64;
+
 /// Bytes of a token in Hello.
 pub const MAX_TOKEN_LENGTH: usize = 4096;
 

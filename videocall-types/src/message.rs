@@ -118,6 +118,27 @@ pub struct ClientReport {
     /// From the wish to join to the first picture of somebody else on screen, milliseconds; 0 when
     /// there was none yet.
     pub first_picture_ms: u32,
+    /// How the call was lately; absent in the report about joining.
+    pub minute: Option<CallMinute>,
+}
+
+/// How a minute of a call was. Sums are over everything that was received.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallMinute {
+    /// How long that was, milliseconds, from 1 to [`crate::limits::MAX_REPORT_MS`].
+    pub length_ms: u32,
+    /// Smoothed round trip at the end, microseconds; 0 when not known.
+    pub rtt_us: u32,
+    /// How often pictures stood still against their habit.
+    pub freezes: u32,
+    /// For how long, milliseconds.
+    pub frozen_ms: u32,
+    /// Sound that was made up because none was there in time, milliseconds.
+    pub concealed_ms: u32,
+    /// Frames of sound that came.
+    pub sounds: u32,
+    /// Frames of sound that did not come.
+    pub sounds_lost: u32,
 }
 
 /// What a receiver wants of a meeting's media.

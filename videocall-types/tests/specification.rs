@@ -61,6 +61,8 @@ fn the_limits_are_those_of_the_code() {
         MAX_TEMPORAL_LAYERS,
         MAX_REDUNDANCY,
         MAX_VIDEO_CODECS,
+        MAX_REPORT_MS,
+        MAX_REPORTED_TRACKS,
         MAX_TEXT_LENGTH,
         MAX_TOKEN_LENGTH,
         MAX_SUBSCRIPTIONS,

@@ -126,6 +126,14 @@ fn describe_sessions() {
 }
 
 fn describe_media() {
+    counts!(
+        "videocall_client_freezes_total",
+        "Times that a picture stood still against its habit, as clients report it"
+    );
+    counts!(
+        "videocall_client_sounds_total",
+        "Frames of sound that clients received and that they missed, as they report it"
+    );
     counts!("videocall_packets_total", "Packets of clients");
     counts!("videocall_bytes_total", "Bytes of clients' packets");
     counts!(

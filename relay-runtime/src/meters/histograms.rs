@@ -24,6 +24,9 @@ pub(super) struct TransportHistograms {
     pub(super) forwarding_delay: [Histogram; MediaClass::ALL.len()],
     pub(super) client_join: Histogram,
     pub(super) client_first_picture: Histogram,
+    pub(super) client_round_trip: Histogram,
+    pub(super) client_frozen: Histogram,
+    pub(super) client_concealed: Histogram,
 }
 
 /// Histograms of one name, each with its labels.
@@ -74,6 +77,21 @@ impl Histograms {
                 "Time from the wish to join to the first picture of somebody else, as clients report it",
                 |transport| &transport.client_first_picture,
             ),
+            by_transport(
+                "videocall_client_round_trip_seconds",
+                "Round trip between clients and this relay, as they report it each minute",
+                |transport| &transport.client_round_trip,
+            ),
+            by_transport(
+                "videocall_client_frozen_seconds",
+                "Time in a minute of a client's call in which pictures stood still, all of them together, as clients report it",
+                |transport| &transport.client_frozen,
+            ),
+            by_transport(
+                "videocall_client_concealed_seconds",
+                "Sound in a minute of a client's call that was made up because none came in time, as clients report it",
+                |transport| &transport.client_concealed,
+            ),
             alone(
                 "videocall_bus_lag_seconds",
                 "Time that a packet of this relay takes over the bus and back",
@@ -100,6 +118,9 @@ impl TransportHistograms {
             forwarding_delay: MediaClass::ALL.map(|_| Histogram::new(DELAYS)),
             client_join: Histogram::new(WAITS),
             client_first_picture: Histogram::new(WAITS),
+            client_round_trip: Histogram::new(DELAYS),
+            client_frozen: Histogram::new(WAITS),
+            client_concealed: Histogram::new(WAITS),
         }
     }
 }

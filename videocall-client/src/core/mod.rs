@@ -22,7 +22,9 @@ mod views;
 use std::collections::VecDeque;
 
 use videocall_types::api::JoinResponse;
-use videocall_types::{ClientMessage, CloseCode, Closing, LayerId, SessionId, Timestamp};
+use videocall_types::{
+    CallMinute, ClientMessage, ClientReport, CloseCode, Closing, LayerId, SessionId, Timestamp,
+};
 
 use crate::config::ClientConfig;
 use crate::stats::{ConnectionStats, LayerStats};
@@ -211,6 +213,7 @@ impl ClientCore {
             Command::SetPaused(paused) => self.views.set_paused(paused, now),
             Command::Listen(track, heard) => self.views.listen(track, heard, now),
             Command::FirstPicture => self.timing.picture(now),
+            Command::Report(minute) => self.report(minute, now),
             Command::RequestKeyframe { track, spatial } => {
                 self.request_keyframe(LayerId { track, spatial }, now);
             }
@@ -248,6 +251,18 @@ impl ClientCore {
             spatial: layer.spatial,
         };
         self.send_control(message, now);
+    }
+
+    /// What is not told now is not told: the next minute is as good.
+    fn report(&mut self, minute: CallMinute, now: Timestamp) {
+        if self.config.report_timing && self.is_in() {
+            let minute = Some(minute);
+            let report = ClientReport {
+                minute,
+                ..ClientReport::default()
+            };
+            self.send_control(ClientMessage::Report(report), now);
+        }
     }
 
     fn leave(&mut self, now: Timestamp) {

@@ -925,6 +925,34 @@ fn how_long_joining_took_is_told_once() {
 }
 
 #[test]
+fn a_minute_is_told_unless_nothing_is_to_be_told() {
+    let minute = CallMinute {
+        length_ms: 60_000,
+        freezes: 2,
+        ..CallMinute::default()
+    };
+    let told = |config| {
+        let mut sim = Sim::new(config);
+        sim.command(Command::Report(minute));
+        sim.input(Input::Ticket(Ok(ticket())));
+        sim.input(Input::Connected);
+        sim.server(welcome(false));
+        sim.command(Command::Report(minute));
+        let reports = sim.sent.iter().filter_map(|message| match message {
+            ClientMessage::Report(report) => report.minute,
+            _ => None,
+        });
+        reports.collect::<Vec<_>>()
+    };
+    assert_eq!(told(config()), [minute], "once, when we are in");
+    let silent = ClientConfig {
+        report_timing: false,
+        ..config()
+    };
+    assert_eq!(told(silent), []);
+}
+
+#[test]
 fn leaving_says_so_and_ends() {
     let mut sim = Sim::online();
     sim.command(Command::Leave);

@@ -87,6 +87,7 @@ impl Timing {
         Stage::Ready(ClientReport {
             join_ms: millis(joined),
             first_picture_ms: picture.map_or(0, millis),
+            minute: None,
         })
     }
 }

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use videocall_types::api::{JoinResponse, RelayEndpoint, TransportKind};
 use videocall_types::{
-    CloseCode, Closing, DecoderConfig, Frame, Interest, MediaClass, Participant, SessionId, TrackId,
-    TrackInfo, TrackRef, VideoCodecs,
+    CallMinute, CloseCode, Closing, DecoderConfig, Frame, Interest, MediaClass, Participant, SessionId,
+    TrackId, TrackInfo, TrackRef, VideoCodecs,
 };
 
 /// Something happened around the core.
@@ -135,6 +135,8 @@ pub enum Command {
     Listen(TrackRef, bool),
     /// The first picture of somebody else is on screen.
     FirstPicture,
+    /// How the last minute was, for the operator's metrics; told if [`crate::ClientConfig::report_timing`] allows.
+    Report(CallMinute),
     /// A decoder cannot go on without a keyframe.
     RequestKeyframe {
         /// Whose track.

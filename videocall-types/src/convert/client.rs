@@ -1,6 +1,7 @@
 //! What a client says to its relay.
 
 use super::*;
+use crate::limits::{MAX_REPORT_MS, MAX_REPORTED_TRACKS};
 
 impl ClientMessage {
     /// Reads a control packet from a client.
@@ -33,6 +34,7 @@ impl ClientMessage {
             Kind::ClientReport(raw) => Self::Report(ClientReport {
                 join_ms: raw.join_ms,
                 first_picture_ms: raw.first_picture_ms,
+                minute: raw.minute.into_option().map(minute).transpose()?,
             }),
             _ => return Err(MessageError::Forbidden),
         })
@@ -72,11 +74,54 @@ impl From<ClientMessage> for wire::Packet {
             ClientMessage::Report(report) => packet.set_client_report(wire::ClientReport {
                 join_ms: report.join_ms,
                 first_picture_ms: report.first_picture_ms,
+                minute: report.minute.map(Into::into).into(),
                 ..Default::default()
             }),
             ClientMessage::Unknown => {}
         }
         packet
+    }
+}
+
+/// Nobody can say more of a minute than there was: what is beyond is a mistake, and would spoil the operator's sums.
+fn minute(raw: wire::CallMinute) -> Result<CallMinute> {
+    if !(1..=MAX_REPORT_MS).contains(&raw.length_ms) {
+        return bad("length of a report");
+    }
+    let most = raw.length_ms.saturating_mul(MAX_REPORTED_TRACKS);
+    let amounts = [
+        raw.freezes,
+        raw.frozen_ms,
+        raw.concealed_ms,
+        raw.sounds,
+        raw.sounds_lost,
+    ];
+    if amounts.iter().any(|&amount| amount > most) {
+        return bad("amount in a report");
+    }
+    Ok(CallMinute {
+        length_ms: raw.length_ms,
+        rtt_us: raw.rtt_us,
+        freezes: raw.freezes,
+        frozen_ms: raw.frozen_ms,
+        concealed_ms: raw.concealed_ms,
+        sounds: raw.sounds,
+        sounds_lost: raw.sounds_lost,
+    })
+}
+
+impl From<CallMinute> for wire::CallMinute {
+    fn from(minute: CallMinute) -> Self {
+        Self {
+            length_ms: minute.length_ms,
+            rtt_us: minute.rtt_us,
+            freezes: minute.freezes,
+            frozen_ms: minute.frozen_ms,
+            concealed_ms: minute.concealed_ms,
+            sounds: minute.sounds,
+            sounds_lost: minute.sounds_lost,
+            ..Default::default()
+        }
     }
 }
 

@@ -3,9 +3,9 @@
 
 use serde_json::{Value, json};
 use videocall_types::{
-    ClientMessage, DecoderConfig, Frame, Hello, Interest, LayerInfo, Participant, RedundantFrame,
-    RelayChange, RelayInterest, RelayMessage, ServerMessage, SessionLimits, Speaker, Subscription, TrackInfo,
-    TrackInterest, TrackRef, Welcome,
+    ClientMessage, ClientReport, DecoderConfig, Frame, Hello, Interest, LayerInfo, Participant,
+    RedundantFrame, RelayChange, RelayInterest, RelayMessage, ServerMessage, SessionLimits, Speaker,
+    Subscription, TrackInfo, TrackInterest, TrackRef, Welcome,
 };
 
 use crate::hex_of;
@@ -102,12 +102,28 @@ pub(crate) fn client(message: &ClientMessage) -> Value {
             json!({"ping": {"sent_at_us": sent_at_us, "rtt_us": rtt_us}})
         }
         ClientMessage::Leave => json!({"leave": {}}),
-        ClientMessage::Report(report) => json!({"client_report": {
-            "join_ms": report.join_ms,
-            "first_picture_ms": report.first_picture_ms,
-        }}),
+        ClientMessage::Report(report) => json!({"client_report": client_report(report)}),
         ClientMessage::Unknown => json!({}),
     }
+}
+
+fn client_report(report: &ClientReport) -> Value {
+    let mut described = json!({
+        "join_ms": report.join_ms,
+        "first_picture_ms": report.first_picture_ms,
+    });
+    if let Some(minute) = report.minute {
+        described["minute"] = json!({
+            "length_ms": minute.length_ms,
+            "rtt_us": minute.rtt_us,
+            "freezes": minute.freezes,
+            "frozen_ms": minute.frozen_ms,
+            "concealed_ms": minute.concealed_ms,
+            "sounds": minute.sounds,
+            "sounds_lost": minute.sounds_lost,
+        });
+    }
+    described
 }
 
 fn hello(hello: &Hello) -> Value {
