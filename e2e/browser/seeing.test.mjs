@@ -151,4 +151,38 @@ scenario('the sound of the microphone can be set', async (stage, step) => {
     await ana.page.reload();
     await until('it is remembered', async () => (await processing()) === 'true,false,true');
   });
+
+  await step('in a call the microphone is opened anew for it', async () => {
+    await ana.join(server.url, 'seeing');
+    await ana.connected();
+    await ana.page.evaluate(() => {
+      const devices = navigator.mediaDevices;
+      const open = devices.getUserMedia.bind(devices);
+      devices.getUserMedia = (constraints) => {
+        window.asked = constraints.audio;
+        return open(constraints);
+      };
+    });
+    await ana.page.keyboard.press('d');
+    await ana.page.getByTestId('echo-cancellation').uncheck();
+    await ana.page.keyboard.press('Escape');
+    await until('it is asked for', async () => {
+      const asked = await ana.page.evaluate(() => window.asked);
+      return asked?.echoCancellation === false && asked.noiseSuppression === false && asked.autoGainControl === true;
+    });
+    await until('sound is sent', async () => {
+      const { localTracks } = await ana.stats();
+      return localTracks.some(({ kind, audioLevel }) => kind === 'microphone' && audioLevel > 0.03);
+    });
+  });
+
+  await step('who speaks while muted is told so, and unmutes there', async () => {
+    await ana.press('toggle-mic');
+    await ana.isTold(/You are muted/, 20_000);
+    await ana.press('notice-action');
+    await until('the microphone is on', async () => {
+      const pressed = await ana.page.getByTestId('toggle-mic').getAttribute('aria-pressed');
+      return pressed === 'true' && (await ana.page.getByTestId('notice').filter({ hasText: 'muted' }).count()) === 0;
+    });
+  });
 });

@@ -2,6 +2,7 @@
 
 mod call;
 mod clipboard;
+mod clock;
 mod devices;
 mod focus;
 mod preview;

@@ -19,7 +19,7 @@ use crate::ClientConfig;
 use crate::bridge::messages::{FromEngine, Start, ToEngine};
 use crate::bridge::port::{Listening, Port};
 use crate::media::device_error::DeviceError;
-use crate::media::web::devices::DeviceChoice;
+use crate::media::web::devices::{AudioProcessing, DeviceChoice};
 use crate::media::web::js::{self, Listener};
 use crate::media::web::loudspeaker::{Loudspeaker, LoudspeakerEvent};
 use crate::media::web::viewport::Viewport;
@@ -179,6 +179,11 @@ impl Call {
     /// Uses another microphone from now on.
     pub fn select_microphone(&self, device_id: String) {
         self.0.0.local.select_microphone(device_id);
+    }
+
+    /// Changes what is done to the microphone's sound from now on.
+    pub fn set_audio_processing(&self, processing: AudioProcessing) {
+        self.0.0.local.set_audio_processing(processing);
     }
 
     /// Lets the person choose a screen or window, and shares it until [`Call::stop_screen`] or until the

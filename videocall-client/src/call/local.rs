@@ -16,7 +16,7 @@ use crate::bridge::port::Port;
 use crate::media::device_error::{DeviceError, Source};
 use crate::media::parameters::{CAMERA, SCREEN};
 use crate::media::web::capture::{Capture, Feed};
-use crate::media::web::devices::{self, DeviceChoice};
+use crate::media::web::devices::{self, AudioProcessing, DeviceChoice};
 use crate::media::web::js;
 
 /// The own person's devices.
@@ -280,6 +280,18 @@ impl Local {
 
     pub(super) fn select_microphone(self: &Rc<Self>, device_id: String) {
         self.choice.borrow_mut().microphone = Some(device_id);
+        self.reopen_microphone();
+    }
+
+    pub(super) fn set_audio_processing(self: &Rc<Self>, processing: AudioProcessing) {
+        let before = std::mem::replace(&mut self.choice.borrow_mut().processing, processing);
+        // Browsers differ in what they change of an open microphone, and agree on a new one.
+        if before != processing {
+            self.reopen_microphone();
+        }
+    }
+
+    fn reopen_microphone(self: &Rc<Self>) {
         if self.microphone.capture.take().is_some() || self.microphone.wanted.get() {
             self.open_missing();
         }

@@ -1,7 +1,10 @@
 //! One call in its worker: takes what the page says, passes on what the client says.
 
+use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
+use std::time::Duration;
 
+use videocall_types::Timestamp;
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::spawn_local;
 
@@ -15,7 +18,10 @@ use crate::core::{ConnectionState, Event};
 use crate::media::web::surface::Surface;
 use crate::stats::CallStats;
 use crate::transport::web::{WebClock, sleep};
-use crate::{Client, EventStream};
+use crate::{Client, EventStream, MinuteMeter};
+
+/// Between two looks at the figures for the operator's metrics: what whoever leaves has counted since is lost.
+const MINUTE_LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A call.
 pub(super) struct Engine {
@@ -23,6 +29,8 @@ pub(super) struct Engine {
     page: Rc<Reporter>,
     received: Rc<Received>,
     sent: Rc<Sent>,
+    minutes: RefCell<MinuteMeter>,
+    minute_due: Cell<Timestamp>,
 }
 
 impl Engine {
@@ -34,6 +42,8 @@ impl Engine {
             sent: Sent::new(client.clone(), page.clone(), start.muted, start.camera_off),
             client,
             page,
+            minutes: RefCell::default(),
+            minute_due: Cell::default(),
         });
         spawn_local(engine.clone().run(events));
         spawn_local(report(Rc::downgrade(&engine)));
@@ -135,13 +145,30 @@ impl Engine {
             own: self.sent.level(),
             others: self.received.levels(now),
         };
-        let figures = || CallStats {
+        self.page.report(now, levels, || self.figures(now));
+        self.look_at_minute(now);
+    }
+
+    fn figures(&self, now: Timestamp) -> CallStats {
+        CallStats {
             session: self.client.session(),
             connection: self.client.stats(),
             local_tracks: self.sent.stats(now),
             remote_tracks: self.received.stats(now),
-        };
-        self.page.report(now, levels, figures);
+        }
+    }
+
+    /// Tells the relay how the last minute was, when one is over.
+    fn look_at_minute(&self, now: Timestamp) {
+        if now < self.minute_due.get() {
+            return;
+        }
+        self.minute_due.set(now + MINUTE_LOOK_INTERVAL);
+        let minute = self.minutes.borrow_mut().look(&self.figures(now), now);
+        if let Some(minute) = minute {
+            // A client that has ended tells nothing.
+            self.client.report(minute).ok();
+        }
     }
 
     fn leave(&self) {

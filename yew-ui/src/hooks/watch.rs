@@ -4,13 +4,14 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use gloo::timers::callback::Interval;
-use gloo::utils::{document, window};
+use gloo::utils::document;
 use videocall_client::Call;
 use videocall_client::stats::{CallStats, LocalTrackStats, RemoteTrackStats, SendingLimit};
 use videocall_types::{SessionId, TrackKind};
 use yew::prelude::*;
 
 use super::CallHandle;
+use super::clock::page_clock_ms;
 use crate::state::call::Phase;
 use crate::state::figures::{
     ConnectionFigures, Figures, Limit, PersonFigures, PictureFigures, SentPicture, SoundFigures,
@@ -92,7 +93,7 @@ pub(crate) fn use_watch(handle: &CallHandle) -> (Rc<Standing>, Record) {
 fn figures(call: &Call) -> Figures {
     let stats = call.stats();
     Figures {
-        at_ms: window().performance().map_or(0.0, |clock| clock.now()),
+        at_ms: page_clock_ms(),
         connection: connection(&stats),
         sent: stats.local_tracks.iter().filter_map(sent).collect(),
         people: people(&stats.remote_tracks),

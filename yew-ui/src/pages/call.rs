@@ -222,9 +222,10 @@ fn CallSettings(props: &CallSettingsProps) -> Html {
         })
     };
     let onprocessing = {
-        let choice = choice.clone();
+        let (call, choice) = (props.handle.call.clone(), choice.clone());
         Callback::from(move |processing| {
             remember_processing(processing);
+            call.set_audio_processing(processing);
             choice.set(DeviceChoice {
                 processing,
                 ..(*choice).clone()
