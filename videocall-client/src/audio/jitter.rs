@@ -1,6 +1,6 @@
 //! An adaptive jitter buffer over encoded audio frames: no IO, no clock, no samples.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,39 +8,46 @@ use videocall_types::{DecoderConfig, Frame, Timestamp};
 
 use super::arrival::ArrivalStatistics;
 
-/// A frame is waited for until the playout side has this much left: it asks every few milliseconds,
-/// and needs a moment to decode or to make something up.
-const GUARD: Duration = Duration::from_millis(10);
+/// A frame is waited for until the playout side has this much left: it asks every few milliseconds, and
+/// needs a moment to decode or to make something up.
+const GUARD: Duration = Duration::from_millis(8);
 
-/// Sound is made up for this long at a stretch; then silence is more honest. It is also what a gap
-/// may last before it is jumped over.
+/// Sound is made up in pieces of this, so that a frame that still comes is heard soon.
+const PIECE: Duration = Duration::from_millis(10);
+
+/// Sound is made up for this long at a stretch; then silence is more honest, and the next frame that
+/// comes is waited for as the first one was.
 const MAX_CONCEALMENT: Duration = Duration::from_millis(100);
 
 /// Frames that wait; the oldest is dropped. 2 s of 20 ms frames.
 const MAX_FRAMES: usize = 100;
 
-/// How many made-up frames are remembered, to tell a late frame from a double one.
-const REMEMBERED: usize = 64;
+/// Numbers that are remembered, to tell a late frame from a double one, and from one that is played.
+const REMEMBERED: u32 = u64::BITS;
 
 /// What a sender that states no duration, or one that Opus does not have (RFC 6716 §2.1.4), is taken
 /// for. Microseconds.
 const USUAL_DURATION_US: u32 = 20_000;
 const DURATIONS_US: std::ops::RangeInclusive<u32> = 2_500..=120_000;
 
-/// The buffer becomes shorter when it holds this much more than it aims at, and leaves out what is
-/// quiet.
-const LONG: Duration = Duration::from_millis(40);
+/// Two frames with less between them than this follow one another, microseconds.
+const ADJACENT_US: u64 = 2_500;
 
-/// It leaves out anything when it holds this much more.
-const MUCH_TOO_LONG: Duration = Duration::from_millis(100);
+/// How far from the target the delay may be without anything being done about it: less than what one
+/// pitch period changes.
+const TOLERANCE_US: i64 = 8_000;
 
-/// It jumps when it holds this much more: nobody wants to hear a burst of the past.
-const HOPELESSLY_LONG: Duration = Duration::from_millis(400);
+/// From so far on, it is changed as fast as can be understood.
+const FAR_US: i64 = 80_000;
 
-/// Between two frames that are left out, so that each is hardly heard.
-const SKIP_INTERVAL: Duration = Duration::from_millis(200);
+/// After a frame that came too late the delay is not made shorter for this long: the next ones may well
+/// be as late, and soon the statistics know.
+const WARY: Duration = Duration::from_secs(1);
 
-/// Quiet enough to be left out unnoticed, in -dBov.
+/// Frames are left out when the delay is this much longer: nobody wants to hear a burst of the past.
+const HOPELESS_US: i64 = 400_000;
+
+/// Quieter than this nobody misses anything, in -dBov.
 const QUIET: u8 = 50;
 
 /// How a jitter buffer behaves.
@@ -50,9 +57,6 @@ pub struct JitterBufferConfig {
     pub min_target: Duration,
     /// The most to aim at.
     pub max_target: Duration,
-    /// The playout side shortens and lengthens sound as [`Pace`] says. Otherwise the buffer leaves
-    /// out a frame now and then, quiet ones first, to become shorter.
-    pub playout_stretches: bool,
 }
 
 impl Default for JitterBufferConfig {
@@ -62,7 +66,6 @@ impl Default for JitterBufferConfig {
             min_target: Duration::from_millis(20),
             // Beyond this a conversation is no longer one.
             max_target: Duration::from_millis(400),
-            playout_stretches: false,
         }
     }
 }
@@ -84,16 +87,20 @@ pub struct AudioFrame {
     pub payload: Bytes,
 }
 
-/// How fast to play, so that the buffer gets to where it aims.
+/// How fast to play, so that the delay gets to where it should be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Pace {
     /// As recorded.
     #[default]
     Normal,
-    /// Shorten the sound: too much is waiting.
+    /// Shorten the sound by a few percent.
     Accelerate,
-    /// Lengthen the sound: too little is waiting.
+    /// Shorten it as much as can be understood.
+    AccelerateFast,
+    /// Lengthen it by a few percent.
     Expand,
+    /// Lengthen it as much as can be understood.
+    ExpandFast,
 }
 
 /// What to play next.
@@ -115,18 +122,22 @@ pub enum Playout {
 /// What a jitter buffer has done so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct JitterBufferStats {
-    /// What it aims at, milliseconds.
+    /// The delay that it aims at, from when the fastest frames arrive until they are heard, milliseconds.
     pub target_ms: f64,
+    /// The delay of the frame that was played last, milliseconds.
+    pub delay_ms: f64,
     /// What it holds, milliseconds.
     pub buffered_ms: f64,
     /// Frames that arrived in packets of their own.
     pub received: u64,
     /// Frames given to the decoder.
     pub played: u64,
-    /// How often sound had to be made up, in frames.
+    /// How often sound had to be made up: pieces of 10 ms.
     pub concealed: u64,
-    /// How much sound had to be made up, microseconds.
+    /// How much sound was not there, microseconds: made up, or silence after that.
     pub concealed_us: u64,
+    /// The longest stretch of it, microseconds.
+    pub longest_gap_us: u64,
     /// Frames that arrived after their time.
     pub late: u64,
     /// Frames that arrived more than once.
@@ -139,29 +150,33 @@ pub struct JitterBufferStats {
 
 /// The jitter buffer of one audio track.
 ///
-/// It starts to play when it holds what it aims at, and from then on lives with what it has: missing
-/// frames are replaced by redundancy, else concealed; running empty makes it longer; when it holds too
-/// much it becomes shorter in quiet moments.
+/// Each frame is heard a certain time after the fastest frames would have been there: the target of
+/// [`ArrivalStatistics`]. Where the delay is another one, sound is stretched or shortened ([`Pace`]). A
+/// frame that is not there in time is taken from the redundancy of the next packets, else made up.
 #[derive(Debug)]
 pub struct JitterBuffer {
     config: JitterBufferConfig,
     arrivals: ArrivalStatistics,
     frames: BTreeMap<u64, Slot>,
+    seen: Numbers,
+    /// Which of them were given to the decoder.
+    given: Numbers,
+    floor: Duration,
+    margin: Duration,
     playing: bool,
     /// The frame to play next; what is older is late.
     next_sequence: u64,
-    /// Until when the playout side has something to play.
-    covered_until: Timestamp,
-    /// When the oldest frame that waits to be started came.
-    waiting_since: Option<Timestamp>,
-    /// How much was made up since the last real frame.
-    concealing: Duration,
-    /// How many frames were made up while nothing was there, instead of the next one.
-    stretched: u32,
-    concealed: VecDeque<u64>,
+    /// When sound that follows the last frame was captured.
+    expected_us: u64,
     frame_duration: Duration,
-    level: SmoothedLevel,
-    last_skip: Timestamp,
+    /// The last frame was loud enough for what follows it to be missed.
+    audible: bool,
+    gap: Gap,
+    /// The delay that the last late frames would have needed, microseconds, and until when that counts.
+    late: (i64, Timestamp),
+    /// Since when there is nothing to play, as it is heard.
+    silent_since: Timestamp,
+    pace: Pace,
     stats: JitterBufferStats,
 }
 
@@ -171,6 +186,14 @@ struct Slot {
     redundant: bool,
 }
 
+/// What was made up since the last real frame.
+#[derive(Clone, Copy, Debug, Default)]
+struct Gap {
+    length: Duration,
+    /// How much of it was not for frames that are known to be lost.
+    ahead: Duration,
+}
+
 impl JitterBuffer {
     /// An empty buffer.
     pub fn new(config: JitterBufferConfig) -> Self {
@@ -178,16 +201,19 @@ impl JitterBuffer {
             config,
             arrivals: ArrivalStatistics::default(),
             frames: BTreeMap::new(),
+            seen: Numbers::default(),
+            given: Numbers::default(),
+            floor: Duration::ZERO,
+            margin: Duration::ZERO,
             playing: false,
             next_sequence: 0,
-            covered_until: Timestamp::ZERO,
-            waiting_since: None,
-            concealing: Duration::ZERO,
-            stretched: 0,
-            concealed: VecDeque::new(),
+            expected_us: 0,
             frame_duration: Duration::from_micros(USUAL_DURATION_US.into()),
-            level: SmoothedLevel::default(),
-            last_skip: Timestamp::ZERO,
+            audible: false,
+            gap: Gap::default(),
+            late: (0, Timestamp::ZERO),
+            silent_since: Timestamp::ZERO,
+            pace: Pace::Normal,
             stats: JitterBufferStats::default(),
         }
     }
@@ -196,57 +222,79 @@ impl JitterBuffer {
     pub fn insert(&mut self, frame: Frame, now: Timestamp) {
         let header = frame.header;
         self.stats.received += 1;
-        self.arrivals.observe(header.capture_time_us, now);
         let duration_us = usable_duration(header.duration_us);
         self.frame_duration = Duration::from_micros(duration_us.into());
+        self.insert_primary(
+            AudioFrame {
+                sequence: header.sequence,
+                capture_time_us: header.capture_time_us,
+                duration_us,
+                audio_level: header.audio_level,
+                decoder: frame.decoder,
+                payload: frame.payload,
+            },
+            now,
+        );
         for redundant in frame.redundancy {
             let sequence = header.sequence.checked_sub(redundant.sequence_distance.into());
             let distance = u64::from(redundant.capture_time_distance_us);
             let Some(sequence) = sequence else { continue };
-            self.insert_redundant(AudioFrame {
-                sequence,
-                capture_time_us: header.capture_time_us.saturating_sub(distance),
-                duration_us: usable_duration(redundant.duration_us),
-                audio_level: None,
-                decoder: None,
-                payload: redundant.payload,
-            });
-        }
-        self.insert_primary(AudioFrame {
-            sequence: header.sequence,
-            capture_time_us: header.capture_time_us,
-            duration_us,
-            audio_level: header.audio_level,
-            decoder: frame.decoder,
-            payload: frame.payload,
-        });
-        if !self.frames.is_empty() {
-            self.waiting_since.get_or_insert(now);
+            self.insert_redundant(
+                AudioFrame {
+                    sequence,
+                    capture_time_us: header.capture_time_us.saturating_sub(distance),
+                    duration_us: usable_duration(redundant.duration_us),
+                    audio_level: None,
+                    decoder: None,
+                    payload: redundant.payload,
+                },
+                now,
+            );
         }
         while self.frames.len() > MAX_FRAMES {
             self.skip_oldest();
         }
     }
 
-    /// What to play next; to be called whenever the playout side needs one frame more.
-    pub fn next(&mut self, now: Timestamp) -> Playout {
-        if !self.playing && !self.start(now) {
+    /// What to play next, after the sound that the playout side has `ahead`; to be called whenever that
+    /// needs more.
+    pub fn next(&mut self, ahead: Duration, now: Timestamp) -> Playout {
+        let heard_at = now + ahead;
+        if !self.playing && !self.start(heard_at) {
             return Playout::Wait;
         }
-        self.shorten(now);
+        self.leave_out(heard_at);
+        // What was made up before was for frames that are known to be lost by now.
+        while self.gap.ahead >= self.frame_duration && self.is_lost() {
+            self.gap.ahead -= self.frame_duration;
+            self.next_sequence = self.next_sequence.saturating_add(1);
+        }
         if let Some(slot) = self.frames.remove(&self.next_sequence) {
-            return self.play(slot, now);
+            return self.play(slot, heard_at);
         }
-        if now + GUARD < self.covered_until {
+        if ahead > GUARD + self.margin {
             return Playout::Wait;
         }
-        self.conceal(now)
+        if !self.is_outage() {
+            return self.conceal();
+        }
+        // What comes after it should not wait behind it.
+        self.playing = false;
+        self.silent_since = heard_at;
+        if self.start(heard_at) {
+            return self.next(ahead, now);
+        }
+        Playout::Wait
     }
 
-    /// Says how much sound the playout side holds. Without it the buffer takes everything that
-    /// [`JitterBuffer::next`] gave to be played without a pause from then on.
-    pub fn playout_holds(&mut self, sound: Duration, now: Timestamp) {
-        self.covered_until = now + sound;
+    /// Aims at no less than this, for the sake of pictures that come later than the sound.
+    pub fn set_floor(&mut self, floor: Duration) {
+        self.floor = floor;
+    }
+
+    /// The playout side needs its sound this much earlier than usual.
+    pub fn set_margin(&mut self, margin: Duration) {
+        self.margin = margin;
     }
 
     /// What it has done so far.
@@ -258,12 +306,19 @@ impl JitterBuffer {
         }
     }
 
-    fn insert_primary(&mut self, frame: AudioFrame) {
-        if self.is_past(frame.sequence) {
-            if self.concealed.contains(&frame.sequence) {
-                self.stats.late += 1;
-            } else {
+    /// Whether no frames wait to be played.
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    fn insert_primary(&mut self, frame: AudioFrame, now: Timestamp) {
+        let sequence = frame.sequence;
+        self.note_arrival(&frame, now);
+        if self.is_past(sequence) {
+            if self.given.has(sequence) {
                 self.stats.duplicates += 1;
+            } else {
+                self.stats.late += 1;
             }
             return;
         }
@@ -271,31 +326,56 @@ impl JitterBuffer {
             frame,
             redundant: false,
         };
-        match self.frames.insert(slot.frame.sequence, slot) {
+        match self.frames.insert(sequence, slot) {
             Some(former) if !former.redundant => self.stats.duplicates += 1,
             _ => {}
         }
     }
 
-    fn insert_redundant(&mut self, frame: AudioFrame) {
-        if self.is_past(frame.sequence) || frame.payload.is_empty() {
+    fn insert_redundant(&mut self, frame: AudioFrame, now: Timestamp) {
+        if frame.payload.is_empty() {
             return;
         }
-        self.frames.entry(frame.sequence).or_insert(Slot {
-            frame,
-            redundant: true,
-        });
+        self.note_arrival(&frame, now);
+        if !self.is_past(frame.sequence) {
+            self.frames.entry(frame.sequence).or_insert(Slot {
+                frame,
+                redundant: true,
+            });
+        }
+    }
+
+    /// A frame has come, perhaps not for the first time.
+    fn note_arrival(&mut self, frame: &AudioFrame, now: Timestamp) {
+        if !self.seen.note(frame.sequence) {
+            return;
+        }
+        self.arrivals.observe(frame.capture_time_us, now);
+        let was_missed = self.playing && (self.gap.length > Duration::ZERO || self.is_past(frame.sequence));
+        if was_missed {
+            let needed = self.arrivals.delay_of(frame.capture_time_us, now + GUARD);
+            let (before, until) = self.late;
+            let before = if now < until { before } else { 0 };
+            self.late = (needed.max(before), now + WARY);
+        }
     }
 
     fn is_past(&self, sequence: u64) -> bool {
         sequence < self.next_sequence
     }
 
-    /// What it aims at, together with what the playout side holds: a frame has to be there one
-    /// duration and a moment before it is heard, however late it comes.
+    /// The next frame will not come: later ones are there, and its time has passed.
+    fn is_lost(&self) -> bool {
+        self.frames
+            .first_key_value()
+            .is_some_and(|(&first, _)| first > self.next_sequence)
+    }
+
     fn target(&self) -> Duration {
-        let wanted = self.arrivals.delay() + self.frame_duration + GUARD;
-        wanted.clamp(self.config.min_target, self.config.max_target)
+        let wanted = self.arrivals.delay() + GUARD + self.margin;
+        wanted
+            .max(self.floor)
+            .clamp(self.config.min_target, self.config.max_target)
     }
 
     fn buffered(&self) -> Duration {
@@ -303,126 +383,93 @@ impl JitterBuffer {
         Duration::from_micros(micros.sum())
     }
 
-    /// What is between the newest frame and the ear.
-    fn held(&self, now: Timestamp) -> Duration {
-        self.buffered() + self.covered_until.since(now)
+    /// By how much later than it should be a frame would be heard at this time, microseconds.
+    fn excess(&self, capture_time_us: u64, heard_at: Timestamp) -> i64 {
+        let target = i64::try_from(self.target().as_micros()).unwrap_or(i64::MAX);
+        self.arrivals
+            .delay_of(capture_time_us, heard_at)
+            .saturating_sub(target)
     }
 
-    /// Starts to play when enough has come, or when nothing more comes.
-    fn start(&mut self, now: Timestamp) -> bool {
-        let Some((&first, _)) = self.frames.first_key_value() else {
+    /// Starts to play when it is time for the first frame that has come.
+    fn start(&mut self, heard_at: Timestamp) -> bool {
+        let Some((&first, slot)) = self.frames.first_key_value() else {
             return false;
         };
-        let target = self.target();
-        let waited = self.waiting_since.is_some_and(|since| now.since(since) >= target);
-        if self.held(now) < target && !waited {
+        let captured = slot.frame.capture_time_us;
+        if self.excess(captured, heard_at) < 0 {
             return false;
         }
         self.playing = true;
+        // A sender that was muted numbers nothing meanwhile, and who is silent is not passed on.
+        let late = captured.saturating_sub(self.expected_us) < ADJACENT_US;
+        if self.audible && (late || first > self.next_sequence) {
+            self.miss(heard_at.since(self.silent_since));
+        }
         self.next_sequence = first;
-        self.concealing = Duration::ZERO;
-        self.stretched = 0;
-        self.level.reset(self.held(now));
+        self.gap = Gap::default();
         true
     }
 
-    fn play(&mut self, slot: Slot, now: Timestamp) -> Playout {
+    fn play(&mut self, slot: Slot, heard_at: Timestamp) -> Playout {
         let frame = slot.frame;
-        self.next_sequence = frame.sequence + 1;
-        self.concealing = Duration::ZERO;
-        self.stretched = 0;
+        self.next_sequence = frame.sequence.saturating_add(1);
+        self.expected_us = frame.capture_time_us.saturating_add(frame.duration_us.into());
+        self.given.note(frame.sequence);
+        self.gap = Gap::default();
+        if let Some(level) = frame.audio_level {
+            self.audible = level < QUIET;
+        }
         self.stats.played += 1;
         self.stats.redundant_used += u64::from(slot.redundant);
-        self.cover(Duration::from_micros(frame.duration_us.into()), now);
-        let pace = self.pace();
-        Playout::Decode { frame, pace }
+        let delay = self.arrivals.delay_of(frame.capture_time_us, heard_at);
+        self.stats.delay_ms = delay as f64 / 1000.0;
+        let mut excess = self.excess(frame.capture_time_us, heard_at);
+        let (needed, until) = self.late;
+        if excess > 0 && heard_at < until {
+            excess = excess.min(delay.saturating_sub(needed)).max(0);
+        }
+        self.pace = pace(excess, self.pace);
+        Playout::Decode {
+            frame,
+            pace: self.pace,
+        }
     }
 
-    /// The next frame is not there and it is time for it.
-    fn conceal(&mut self, now: Timestamp) -> Playout {
-        if self.concealing >= MAX_CONCEALMENT {
-            self.playing = false;
-            self.waiting_since = (!self.frames.is_empty()).then_some(now);
-            return Playout::Wait;
-        }
-        if let Some((&present, _)) = self.frames.first_key_value() {
-            self.pass_over(present);
-            if self.stretched > 0 {
-                // What was made up before was already for this frame.
-                self.stretched -= 1;
-                return self.next(now);
-            }
-        } else {
-            // The frame may still come: it is played then, and the buffer is longer by this.
-            self.stretched += 1;
-        }
-        let duration = self.frame_duration;
-        self.concealing += duration;
+    /// The next frame is not there and it is time for it, and more is missing than should be made up.
+    fn is_outage(&self) -> bool {
+        let missing = self.frames.first_key_value().map(|(_, slot)| {
+            Duration::from_micros(slot.frame.capture_time_us.saturating_sub(self.expected_us))
+        });
+        let outlook = missing.map_or(self.gap.length + PIECE, |missing| missing.max(self.gap.length));
+        outlook > MAX_CONCEALMENT
+    }
+
+    fn conceal(&mut self) -> Playout {
+        self.gap.ahead += PIECE;
         self.stats.concealed += 1;
-        self.stats.concealed_us += duration.as_micros() as u64;
-        self.cover(duration, now);
-        Playout::Conceal(duration)
+        self.miss(PIECE);
+        Playout::Conceal(PIECE)
     }
 
-    /// Gives the next frame up because a later one is there.
-    fn pass_over(&mut self, present: u64) {
-        self.remember_concealed(self.next_sequence);
-        let missing = u32::try_from(present - self.next_sequence).unwrap_or(u32::MAX);
-        let gap = self.frame_duration.saturating_mul(missing);
-        // A long gap is an outage, and what comes after it should not wait behind it.
-        self.next_sequence = if gap > MAX_CONCEALMENT {
-            present
-        } else {
-            self.next_sequence + 1
+    /// So much more sound is not there.
+    fn miss(&mut self, sound: Duration) {
+        let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        self.gap.length = self.gap.length.saturating_add(sound);
+        self.stats.concealed_us = self.stats.concealed_us.saturating_add(micros(sound));
+        self.stats.longest_gap_us = self.stats.longest_gap_us.max(micros(self.gap.length));
+    }
+
+    /// Leaves frames out when they would be heard much too late.
+    fn leave_out(&mut self, heard_at: Timestamp) {
+        let excess = |buffer: &Self| {
+            let next = buffer.frames.first_key_value();
+            next.map_or(0, |(_, slot)| buffer.excess(slot.frame.capture_time_us, heard_at))
         };
-    }
-
-    fn cover(&mut self, duration: Duration, now: Timestamp) {
-        self.covered_until = self.covered_until.max(now) + duration;
-        self.level.observe(self.held(now));
-    }
-
-    fn remember_concealed(&mut self, sequence: u64) {
-        if self.concealed.len() >= REMEMBERED {
-            self.concealed.pop_front();
-        }
-        self.concealed.push_back(sequence);
-    }
-
-    fn pace(&self) -> Pace {
-        let (level, target) = (self.level.get(), self.target());
-        if level > target + LONG {
-            Pace::Accelerate
-        } else if level < target / 2 {
-            Pace::Expand
-        } else {
-            Pace::Normal
-        }
-    }
-
-    /// Leaves frames out when too much is waiting.
-    fn shorten(&mut self, now: Timestamp) {
-        let target = self.target();
-        if self.held(now) > target + HOPELESSLY_LONG {
-            while self.held(now) > target && self.frames.len() > 1 {
+        if excess(self) > HOPELESS_US {
+            while excess(self) > 0 && self.frames.len() > 1 {
                 self.skip_oldest();
             }
-            self.level.reset(self.held(now));
-            return;
-        }
-        let due = now.since(self.last_skip) >= SKIP_INTERVAL;
-        if self.config.playout_stretches || !due || self.frames.len() < 2 {
-            return;
-        }
-        let quiet = self
-            .frames
-            .get(&self.next_sequence)
-            .and_then(|slot| slot.frame.audio_level)
-            .is_some_and(|level| level >= QUIET);
-        let level = self.level.get();
-        if level > target + MUCH_TOO_LONG || (level > target + LONG && quiet) {
-            self.last_skip = now;
-            self.skip_oldest();
         }
     }
 
@@ -436,6 +483,21 @@ impl JitterBuffer {
     }
 }
 
+/// The pace for a delay that is by so much too long. What was begun goes on until the target is met.
+fn pace(excess_us: i64, before: Pace) -> Pace {
+    let tolerance = match before {
+        Pace::Normal => TOLERANCE_US,
+        _ => 0,
+    };
+    match excess_us {
+        FAR_US.. => Pace::AccelerateFast,
+        excess if excess > tolerance && before != Pace::Expand => Pace::Accelerate,
+        excess if excess < -FAR_US => Pace::ExpandFast,
+        excess if excess < -tolerance && before != Pace::Accelerate => Pace::Expand,
+        _ => Pace::Normal,
+    }
+}
+
 fn usable_duration(duration_us: u32) -> u32 {
     if DURATIONS_US.contains(&duration_us) {
         duration_us
@@ -444,22 +506,33 @@ fn usable_duration(duration_us: u32) -> u32 {
     }
 }
 
-/// The level over the last frames: single ones come in pairs or late without meaning anything.
-#[derive(Debug, Default)]
-struct SmoothedLevel(Duration);
+/// Which of the newest numbers have come.
+#[derive(Clone, Copy, Debug, Default)]
+struct Numbers {
+    newest: u64,
+    /// Bit n: `newest - n` has.
+    before: u64,
+}
 
-impl SmoothedLevel {
-    /// A sixteenth of each new value: a third of a second of 20 ms frames.
-    fn observe(&mut self, level: Duration) {
-        self.0 = (self.0 * 15 + level) / 16;
+impl Numbers {
+    /// False: it has come before, or is too old to tell.
+    fn note(&mut self, number: u64) -> bool {
+        if number > self.newest {
+            let ahead = u32::try_from(number - self.newest).unwrap_or(u32::MAX);
+            self.before = self.before.checked_shl(ahead).unwrap_or(0);
+            self.newest = number;
+        }
+        let behind = u32::try_from(self.newest - number).unwrap_or(u32::MAX);
+        if behind >= REMEMBERED || self.before & (1 << behind) != 0 {
+            return false;
+        }
+        self.before |= 1 << behind;
+        true
     }
 
-    fn reset(&mut self, level: Duration) {
-        self.0 = level;
-    }
-
-    fn get(&self) -> Duration {
-        self.0
+    fn has(&self, number: u64) -> bool {
+        let behind = self.newest.checked_sub(number);
+        behind.is_some_and(|behind| behind < REMEMBERED.into() && self.before & (1 << behind) != 0)
     }
 }
 

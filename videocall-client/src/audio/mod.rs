@@ -1,7 +1,9 @@
-//! Audio between the network and the decoder: waiting, ordering, replacing. Decoding, stretching and
-//! playing are left to the program.
+//! Audio between the network and the loudspeaker: waiting, ordering, replacing, stretching. Decoding and
+//! the device's queue are left to the program.
 
 mod arrival;
 mod jitter;
+mod player;
 
 pub use jitter::{AudioFrame, JitterBuffer, JitterBufferConfig, JitterBufferStats, Pace, Playout};
+pub use player::{AudioPlayer, DeviceQueue, PlayerStats, PlayerStep, Sound};

@@ -193,7 +193,7 @@ mod tests {
         let mut now = Timestamp::from_millis(1000);
         meter.arrived(0, 0, now);
         meter.arrived(0, 0, now);
-        now = now + Duration::from_secs(5);
+        now += Duration::from_secs(5);
         meter.arrived(250, 5_000_000, now);
         assert_eq!((meter.loss_percent(now), meter.jitter_ms()), (Some(0.0), 0.0));
     }

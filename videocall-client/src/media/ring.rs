@@ -44,6 +44,11 @@ impl RingTarget {
         self.samples
     }
 
+    /// Samples of them that a device in time would not need.
+    pub const fn margin(&self) -> u32 {
+        self.samples - LEAST
+    }
+
     /// Takes note of how many samples the audio thread has missed so far, and whether the page had frames
     /// that it could have decoded in time.
     pub fn observe(&mut self, missed: u64, had_frames: bool, now: Timestamp) {
