@@ -19,7 +19,9 @@ mod pitch;
 pub mod rate;
 pub mod rgb;
 pub mod ring;
+pub mod sender_clock;
 pub mod stretch;
+pub mod sync;
 pub mod tone;
 
 #[cfg(target_arch = "wasm32")]
