@@ -9,7 +9,7 @@ use videocall_types::{Frame, Timestamp};
 use super::jitter::{AudioFrame, JitterBuffer, JitterBufferConfig, JitterBufferStats, Pace, Playout};
 use crate::media::conceal::Concealer;
 use crate::media::parameters::AUDIO_SAMPLE_RATE;
-use crate::media::ring::RingTarget;
+use crate::media::queue_target::QueueTarget;
 use crate::media::stretch::{Change, Stretcher};
 
 /// Frames in the decoder; one that has stopped gets no more.
@@ -69,7 +69,7 @@ pub struct AudioPlayer {
     jitter: JitterBuffer,
     stretcher: Stretcher,
     concealer: Concealer,
-    target: RingTarget,
+    target: QueueTarget,
     /// What is in the decoder, and what is to be made up between its frames; bounded by the target.
     pending: VecDeque<Pending>,
     ready: VecDeque<Sound>,
@@ -104,7 +104,7 @@ impl AudioPlayer {
             jitter: JitterBuffer::new(config),
             stretcher: Stretcher::default(),
             concealer: Concealer::default(),
-            target: RingTarget::default(),
+            target: QueueTarget::default(),
             pending: VecDeque::new(),
             ready: VecDeque::new(),
             resting: true,

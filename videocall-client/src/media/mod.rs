@@ -16,6 +16,7 @@ pub mod muted_speech;
 pub mod parameters;
 pub mod path;
 mod pitch;
+pub mod queue_target;
 pub mod rate;
 pub mod rgb;
 pub mod ring;
