@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser};
@@ -86,6 +87,17 @@ pub struct HttpSettings {
     )]
     pub allowed_origin: Vec<String>,
 
+    /// Origin whose pages may show the web page in a frame, such as https://intranet.example; may be repeated. A
+    /// page that may be embedded is not isolated from other origins, and hands its sound over by messages
+    /// instead of shared memory
+    #[arg(
+        long,
+        env = "VIDEOCALL_EMBEDDER",
+        value_name = "ORIGIN",
+        value_delimiter = ','
+    )]
+    pub embedder: Vec<Embedder>,
+
     /// Networks of proxies in front of this server, separated by commas, or none: for whom they ask is read
     /// from the header they send, and limits per address are for those clients
     #[arg(long, env = "VIDEOCALL_TRUSTED_PROXIES", value_name = "NETWORKS", default_value_t = Networks::default())]
@@ -104,6 +116,35 @@ pub struct HttpSettings {
     /// Threads that serve connections [default: one per core]
     #[arg(long, env = "VIDEOCALL_HTTP_THREADS", value_name = "N")]
     pub http_threads: Option<NonZeroU32>,
+}
+
+/// An origin, as it stands in a Content-Security-Policy: scheme, host and perhaps a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Embedder(String);
+
+impl Embedder {
+    /// As it was given.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Embedder {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let host = text
+            .strip_prefix("https://")
+            .or_else(|| text.strip_prefix("http://"));
+        let is_host = |host: &str| {
+            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-:*[]".contains(&byte);
+            !host.is_empty() && host.bytes().all(allowed)
+        };
+        if host.is_some_and(is_host) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err("an origin is https:// and a host, with nothing behind".to_owned())
+    }
 }
 
 /// How people join.

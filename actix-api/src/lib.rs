@@ -21,7 +21,7 @@ mod upgrade;
 mod websocket;
 
 pub use client_address::ProxyHeader;
-pub use config::{HttpSettings, JoinSettings, Settings};
+pub use config::{Embedder, HttpSettings, JoinSettings, Settings};
 pub use db::{Database, DatabaseError, DatabaseUrl, DatabaseUrlError};
 pub use run::run;
 pub use server::{Parts, serve};

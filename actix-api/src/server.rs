@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use videocall_types::api::{RelayEndpoint, TransportKind};
 
 use crate::client_address::ClientAddresses;
-use crate::config::{HttpSettings, JoinSettings};
+use crate::config::{Embedder, HttpSettings, JoinSettings};
 use crate::db::Database;
 use crate::origin::OriginPolicy;
 use crate::rest::{Clients, Joining, Making};
@@ -108,6 +108,7 @@ fn build(
         addresses: web::Data::new(clients.addresses),
         origins: web::Data::new(OriginPolicy::new(&http.allowed_origin)),
         ui: web::Data::new(Ui::new(http.ui_dir.clone())),
+        embedders: http.embedder.clone(),
     };
     let mut server = Server::build()
         .disable_signals()
@@ -150,7 +151,7 @@ fn application(
 > {
     let provided = shared.clone();
     App::new()
-        .wrap(headers::security())
+        .wrap(headers::security(&shared.embedders))
         .configure(move |config| provided.provide(config))
         .configure(health::routes)
         .route(websocket::PATH, web::get().to(websocket::upgrade))
@@ -176,6 +177,7 @@ struct Shared {
     addresses: web::Data<ClientAddresses>,
     origins: web::Data<OriginPolicy>,
     ui: web::Data<Ui>,
+    embedders: Vec<Embedder>,
 }
 
 impl Shared {

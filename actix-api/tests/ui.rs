@@ -1,6 +1,6 @@
 //! The web page and the headers it needs.
 
-use actix_api::HttpSettings;
+use actix_api::{Embedder, HttpSettings};
 use reqwest::{Client, Response, StatusCode};
 use tempfile::TempDir;
 
@@ -67,6 +67,7 @@ async fn the_application_is_isolated_and_cached_well() {
         assert_eq!(header(&page, "cross-origin-embedder-policy"), "require-corp");
         assert_eq!(header(&page, "x-content-type-options"), "nosniff");
         assert!(header(&page, "content-security-policy").contains("'wasm-unsafe-eval'"));
+        assert!(header(&page, "content-security-policy").ends_with("frame-ancestors 'none'"));
         assert!(header(&page, "permissions-policy").contains("camera=(self)"));
         assert_eq!(page.text().await.expect("text"), "<html>plain</html>");
     }
@@ -96,6 +97,35 @@ async fn the_application_is_isolated_and_cached_well() {
             StatusCode::NOT_FOUND,
             "{path}"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_may_be_embedded_is_not_isolated() {
+    let http = HttpSettings {
+        embedder: ["https://intranet.example", "https://*.school.example:8443"]
+            .map(|origin| origin.parse().expect("an origin"))
+            .into(),
+        ..HttpSettings::default()
+    };
+    let server = TestServer::start(Options {
+        http,
+        ..Options::default()
+    })
+    .await;
+    let page = get(&server, "/", "").await;
+    let policy = header(&page, "content-security-policy");
+    let allowed = "frame-ancestors https://intranet.example https://*.school.example:8443";
+    assert!(policy.ends_with(allowed), "{policy}");
+    assert_eq!(header(&page, "cross-origin-opener-policy"), "");
+    assert_eq!(header(&page, "cross-origin-embedder-policy"), "");
+    for nonsense in [
+        "intranet.example",
+        "https://",
+        "https://a.example; script-src *",
+        "https://a.example/path",
+    ] {
+        assert!(nonsense.parse::<Embedder>().is_err(), "{nonsense}");
     }
 }
 
