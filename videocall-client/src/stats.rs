@@ -126,6 +126,8 @@ pub struct RemoteTrackStats {
     pub glass_to_glass_ms: Option<f64>,
     /// Audio: from the capture of a sound to its being heard, milliseconds; an estimate.
     pub mouth_to_ear_ms: Option<f64>,
+    /// Audio: samples reach the audio thread through memory that it shares with the engine, not as messages.
+    pub shared_memory: Option<bool>,
     /// Audio: what the jitter buffer holds, milliseconds.
     pub jitter_buffer_ms: Option<f64>,
     /// Audio: what the jitter buffer aims at, milliseconds.

@@ -1,37 +1,79 @@
-// Plays the sound of every remote track: mixes what the page has queued for each of them. It runs on the audio thread
+// Plays the sound of every remote track: mixes what the engine has queued for each of them. It runs on the audio thread
 // (W3C Web Audio §1.32) and does nothing but copy, fade and count; order, delay and concealment of lost packets are
-// decided in Rust (media/web/playout.rs), which keeps the queues filled from the reports below.
+// decided in Rust (videocall-client/src/audio), which keeps the queues filled.
 //
-// From the page: { open: id } | { close: id } | { id, samples: Float32Array } | { idle: id }
-// To the page:   Float64Array of four numbers per track, every REPORT_QUANTA render quanta: its id, samples queued now,
-//                samples received in all, samples missed in all.
+// Where the page is isolated from other origins, the samples of a track pass through memory that both threads share (its
+// layout is in videocall-client/src/media/ring.rs); elsewhere they come as messages, and are told of by messages.
+//
+// From the engine: { open: id, memory?: SharedArrayBuffer } | { close: id } | { id, samples: Float32Array } | { idle: id }
+// To the engine, every REPORT_QUANTA render quanta: Float64Array of four numbers for each track without shared memory: its
+// id, samples queued now, samples received in all, samples missed in all. An empty one says that memory runs low.
 // All samples are at SOUND_RATE; the loudspeaker's rate, at which the audio thread asks for them, may be another.
 
 import { Resampler } from "./resampler.js";
 
 // What decoders deliver, samples per second.
 const SOUND_RATE = 48000;
-// Half a second. The page queues some 40 ms; when it queues more than fits, the oldest samples go.
+// Half a second. The engine queues some 40 ms; when it queues more than fits, the oldest samples go.
 const CAPACITY = 24000;
 // The audio thread asks for so many samples at a time (a render quantum).
 const QUANTUM = 128;
-// About every 5.3 ms: the page waits for a late frame until 10 ms before it is due.
+// About every 5.3 ms: the engine waits for a late frame until 8 ms before it is due.
 const REPORT_QUANTA = Math.max(1, Math.round((0.0053 * sampleRate) / QUANTUM));
+// Memory runs low with 16 ms: enough for two more quanta before the engine has to decide.
+const LOW = 768;
 // A queue that was empty fades in over 2 ms, and what was played last fades out as fast: no clicks.
 const FADE_IN = 1 / 96;
 const FADE_OUT = 0.96;
 
-class Track {
+// The words in front of the samples in shared memory.
+const HEADER_WORDS = 4;
+const [WRITTEN, READ, MISSED, RESTING] = [0, 1, 2, 3];
+
+/** Samples in memory that the engine writes. */
+class SharedQueue {
+  constructor(memory) {
+    this.words = new Int32Array(memory, 0, HEADER_WORDS);
+    this.samples = new Float32Array(memory, HEADER_WORDS * 4);
+  }
+
+  get resting() {
+    return Atomics.load(this.words, RESTING) === 1;
+  }
+
+  get isLow() {
+    const queued = (Atomics.load(this.words, WRITTEN) - Atomics.load(this.words, READ)) >>> 0;
+    return queued < LOW && !this.resting;
+  }
+
+  /** Copies into the beginning of `target`, and says how many samples. */
+  take(target) {
+    const read = Atomics.load(this.words, READ);
+    const queued = (Atomics.load(this.words, WRITTEN) - read) >>> 0;
+    const count = Math.min(queued, target.length);
+    const from = (read >>> 0) % this.samples.length;
+    const first = Math.min(count, this.samples.length - from);
+    target.set(this.samples.subarray(from, from + first), 0);
+    target.set(this.samples.subarray(0, count - first), first);
+    Atomics.store(this.words, READ, (read + count) | 0);
+    return count;
+  }
+
+  miss(count) {
+    Atomics.store(this.words, MISSED, (Atomics.load(this.words, MISSED) + count) | 0);
+  }
+}
+
+/** Samples that came as messages. */
+class PostedQueue {
   constructor() {
     this.ring = new Float32Array(CAPACITY);
     this.read = 0;
     this.fill = 0;
-    this.gain = 0;
-    this.last = 0;
     this.received = 0;
     this.missed = 0;
     // Between two utterances nothing is missed.
-    this.idle = true;
+    this.resting = true;
   }
 
   push(samples) {
@@ -45,25 +87,45 @@ class Track {
     this.ring.set(kept.subarray(first), 0);
     this.fill += kept.length;
     this.received += samples.length;
-    this.idle = false;
+    this.resting = false;
   }
 
-  mixInto(output) {
-    const available = Math.min(this.fill, output.length);
+  take(target) {
+    const count = Math.min(this.fill, target.length);
+    const first = Math.min(count, CAPACITY - this.read);
+    target.set(this.ring.subarray(this.read, this.read + first), 0);
+    target.set(this.ring.subarray(0, count - first), first);
+    this.read = (this.read + count) % CAPACITY;
+    this.fill -= count;
+    return count;
+  }
+
+  miss(count) {
+    this.missed += count;
+  }
+}
+
+class Track {
+  constructor(queue) {
+    this.queue = queue;
+    this.gain = 0;
+    this.last = 0;
+  }
+
+  mixInto(output, scratch) {
+    const available = this.queue.take(scratch);
     for (let index = 0; index < available; index += 1) {
       this.gain = Math.min(1, this.gain + FADE_IN);
-      this.last = this.ring[this.read] * this.gain;
+      this.last = scratch[index] * this.gain;
       output[index] += this.last;
-      this.read = this.read + 1 === CAPACITY ? 0 : this.read + 1;
     }
-    this.fill -= available;
     if (available === output.length) return;
     for (let index = available; index < output.length; index += 1) {
       this.last *= FADE_OUT;
       output[index] += this.last;
     }
     this.gain = 0;
-    if (!this.idle) this.missed += output.length - available;
+    if (!this.queue.resting) this.queue.miss(output.length - available);
   }
 }
 
@@ -71,6 +133,7 @@ class Playout extends AudioWorkletProcessor {
   constructor() {
     super();
     this.tracks = new Map();
+    this.scratch = new Float32Array(QUANTUM);
     this.quanta = 0;
     this.resampler = sampleRate === SOUND_RATE ? null : new Resampler(SOUND_RATE, sampleRate, QUANTUM);
     this.port.onmessage = ({ data }) => this.receive(data);
@@ -78,14 +141,15 @@ class Playout extends AudioWorkletProcessor {
 
   receive(message) {
     if (message.open !== undefined) {
-      this.tracks.set(message.open, new Track());
+      const queue = message.memory ? new SharedQueue(message.memory) : new PostedQueue();
+      this.tracks.set(message.open, new Track(queue));
     } else if (message.close !== undefined) {
       this.tracks.delete(message.close);
     } else if (message.idle !== undefined) {
-      const track = this.tracks.get(message.idle);
-      if (track) track.idle = true;
+      const queue = this.tracks.get(message.idle)?.queue;
+      if (queue) queue.resting = true;
     } else {
-      this.tracks.get(message.id)?.push(message.samples);
+      this.tracks.get(message.id)?.queue.push(message.samples);
     }
   }
 
@@ -99,17 +163,19 @@ class Playout extends AudioWorkletProcessor {
   }
 
   mixInto(samples) {
-    for (const track of this.tracks.values()) track.mixInto(samples);
+    if (this.scratch.length < samples.length) this.scratch = new Float32Array(2 * samples.length);
+    const scratch = this.scratch.subarray(0, samples.length);
+    for (const track of this.tracks.values()) track.mixInto(samples, scratch);
   }
 
   report() {
-    const report = new Float64Array(this.tracks.size * 4);
-    let at = 0;
-    for (const [id, track] of this.tracks) {
-      report.set([id, track.fill, track.received, track.missed], at);
-      at += 4;
+    const numbers = [];
+    let low = false;
+    for (const [id, { queue }] of this.tracks) {
+      if (queue instanceof PostedQueue) numbers.push(id, queue.fill, queue.received, queue.missed);
+      else low ||= queue.isLow;
     }
-    this.port.postMessage(report);
+    if (low || numbers.length > 0) this.port.postMessage(Float64Array.from(numbers));
   }
 }
 

@@ -161,7 +161,7 @@ pub struct JitterBuffer {
     seen: Numbers,
     /// Which of them were given to the decoder.
     given: Numbers,
-    floor: Duration,
+    wait: Duration,
     margin: Duration,
     playing: bool,
     /// The frame to play next; what is older is late.
@@ -203,7 +203,7 @@ impl JitterBuffer {
             frames: BTreeMap::new(),
             seen: Numbers::default(),
             given: Numbers::default(),
-            floor: Duration::ZERO,
+            wait: Duration::ZERO,
             margin: Duration::ZERO,
             playing: false,
             next_sequence: 0,
@@ -287,9 +287,9 @@ impl JitterBuffer {
         Playout::Wait
     }
 
-    /// Aims at no less than this, for the sake of pictures that come later than the sound.
-    pub fn set_floor(&mut self, floor: Duration) {
-        self.floor = floor;
+    /// Aims at so much more than it needs, for the sake of pictures that come later than the sound.
+    pub fn set_wait(&mut self, wait: Duration) {
+        self.wait = wait;
     }
 
     /// The playout side needs its sound this much earlier than usual.
@@ -304,6 +304,11 @@ impl JitterBuffer {
             buffered_ms: self.buffered().as_secs_f64() * 1000.0,
             ..self.stats
         }
+    }
+
+    /// Whether the frame that was played last was loud enough to be heard.
+    pub fn is_audible(&self) -> bool {
+        self.audible
     }
 
     /// Whether no frames wait to be played.
@@ -373,9 +378,8 @@ impl JitterBuffer {
 
     fn target(&self) -> Duration {
         let wanted = self.arrivals.delay() + GUARD + self.margin;
-        wanted
-            .max(self.floor)
-            .clamp(self.config.min_target, self.config.max_target)
+        let least = wanted.max(self.config.min_target);
+        least.saturating_add(self.wait).min(self.config.max_target)
     }
 
     fn buffered(&self) -> Duration {

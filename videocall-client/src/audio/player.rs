@@ -58,9 +58,6 @@ pub struct PlayerStats {
     pub concealed_samples: u64,
     /// Samples more than were recorded, by stretching; fewer when negative.
     pub stretched_samples: i64,
-    /// From when the sender captured what is heard until it is heard, over some tenths of a second, by the
-    /// two clocks: microseconds. `None` while nothing is heard.
-    pub lag_us: Option<i64>,
 }
 
 /// The player of one track.
@@ -199,9 +196,20 @@ impl AudioPlayer {
         self.advance();
     }
 
-    /// Delays sound by no less than this after its arrival, for the sake of pictures that come later.
-    pub fn set_floor(&mut self, floor: Duration) {
-        self.jitter.set_floor(floor);
+    /// Delays sound by so much more than it needs, for the sake of pictures that come later.
+    pub fn set_wait(&mut self, wait: Duration) {
+        self.jitter.set_wait(wait);
+    }
+
+    /// From when the sender captured what is heard until the device has played it, by the two clocks:
+    /// microseconds. `None` while nothing is played.
+    pub fn lag_us(&self) -> Option<i64> {
+        self.lag_us.map(|lag| lag as i64)
+    }
+
+    /// Whether what is played can be heard.
+    pub fn is_audible(&self) -> bool {
+        !self.resting && self.jitter.is_audible()
     }
 
     /// What was played so far.
@@ -213,7 +221,6 @@ impl AudioPlayer {
             decoded: self.decoded,
             concealed_samples: made_up.saturating_add(self.missed),
             stretched_samples: self.stretched,
-            lag_us: self.lag_us.map(|lag| lag as i64),
         }
     }
 
@@ -416,7 +423,7 @@ mod tests {
         let rests = steps.iter().filter(|step| **step == PlayerStep::Rest).count();
         assert_eq!(rests, 1);
         assert_eq!(steps.last(), Some(&PlayerStep::Rest));
-        assert_eq!(player.stats().lag_us, None);
+        assert_eq!((player.lag_us(), player.is_audible()), (None, false));
     }
 
     #[test]
@@ -428,6 +435,6 @@ mod tests {
             missed: 0,
         };
         assert!(player.poll(queued, now).is_some());
-        assert_eq!(player.stats().lag_us, Some(110_000));
+        assert_eq!((player.lag_us(), player.is_audible()), (Some(110_000), true));
     }
 }

@@ -1,5 +1,7 @@
 //! The messages, each with what travels beside it because JSON cannot hold it.
 
+use std::time::Duration;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use videocall_types::TrackRef;
@@ -50,6 +52,8 @@ pub(crate) enum ToEngine {
     SetMuted(bool),
     /// There is a loudspeaker. Beside it: the `MessagePort` of its worklet.
     Loudspeaker,
+    /// What the loudspeaker plays is heard so much later.
+    OutputLatency(Duration),
     /// Somebody looks at the figures: they are wanted often for a while.
     WatchFigures,
     /// One message of those that [`FromEngine::is_counted`] was taken.
@@ -122,8 +126,6 @@ pub(crate) fn decode<M: DeserializeOwned>(text: &str) -> Result<M, serde_json::E
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use videocall_types::api::TransportKind;
     use videocall_types::{
         CloseCode, Closing, LayerInfo, Participant, SessionId, TrackId, TrackInfo, TrackKind,

@@ -272,6 +272,7 @@ impl Inner {
                 Ok(()) => return,
                 Err(error) => Notice::PlaybackFailed(js::describe(&error)),
             },
+            LoudspeakerEvent::Latency(latency) => return self.port.post(&ToEngine::OutputLatency(latency)),
             LoudspeakerEvent::Blocked => Notice::PlaybackBlocked,
             LoudspeakerEvent::Failed(reason) => Notice::PlaybackFailed(reason),
             LoudspeakerEvent::Works => Notice::PlaybackWorks,

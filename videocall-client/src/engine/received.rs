@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use videocall_types::{Frame, LayerId, Timestamp, TrackKind, TrackRef};
+use videocall_types::{Frame, LayerId, SessionId, Timestamp, TrackKind, TrackRef};
 use web_sys::MessagePort;
 
 use super::report::Reporter;
@@ -19,6 +19,7 @@ use crate::media::web::remote_audio::RemoteAudio;
 use crate::media::web::remote_video::RemoteVideo;
 use crate::media::web::speaker::Speaker;
 use crate::media::web::surface::Surface;
+use crate::media::web::timing::Timing;
 use crate::stats::{LayerStats, RemoteTrackStats};
 use crate::transport::web::WebClock;
 
@@ -41,6 +42,8 @@ pub(super) struct Received {
     videos: RefCell<HashMap<TrackRef, RemoteVideo>>,
     surfaces: RefCell<Surfaces>,
     audios: RefCell<HashMap<TrackRef, RemoteAudio>>,
+    /// Of each participant's camera and microphone, and of what they share.
+    timings: RefCell<HashMap<(SessionId, bool), Rc<Timing>>>,
     shown: RefCell<HashMap<TrackRef, Shown>>,
 }
 
@@ -73,6 +76,7 @@ impl Received {
             videos: RefCell::default(),
             surfaces: RefCell::default(),
             audios: RefCell::default(),
+            timings: RefCell::default(),
             shown: RefCell::default(),
         })
     }
@@ -93,10 +97,12 @@ impl Received {
             self.audios
                 .borrow_mut()
                 .entry(track)
-                .or_insert_with(|| RemoteAudio::new(&self.speaker))
+                .or_insert_with(|| {
+                    RemoteAudio::new(&self.speaker, self.timing(track.session, frame.header.kind))
+                })
                 .take(frame, now);
         } else {
-            self.with_video(track, |video| video.take(frame, now));
+            self.with_video(track, frame.header.kind, |video| video.take(frame, now));
         }
     }
 
@@ -139,6 +145,11 @@ impl Received {
     /// Plays through this port.
     pub(super) fn play_through(&self, port: MessagePort) {
         self.speaker.connect(port);
+    }
+
+    /// From the worklet's output to the ear.
+    pub(super) fn set_output_latency(&self, latency: Duration) {
+        self.speaker.set_latency(latency);
     }
 
     /// Ends all decoding; to be called when the call is over.
@@ -214,11 +225,13 @@ impl Received {
         }
     }
 
-    fn with_video(&self, track: TrackRef, action: impl FnOnce(&RemoteVideo)) {
+    fn with_video(&self, track: TrackRef, kind: TrackKind, action: impl FnOnce(&RemoteVideo)) {
         let mut videos = self.videos.borrow_mut();
         let video = videos.entry(track).or_insert_with(|| {
             let me = self.me.clone();
-            let video = RemoteVideo::new(track, self.client.clone(), self.painter.clone(), move || {
+            let timing = self.timing(track.session, kind);
+            let (client, painter) = (self.client.clone(), self.painter.clone());
+            let video = RemoteVideo::new(track, client, painter, timing, move || {
                 if let Some(received) = me.upgrade() {
                     received.picture_came(track);
                 }
@@ -235,6 +248,31 @@ impl Received {
         self.videos.borrow_mut().retain(|track, _| exists(track));
         self.audios.borrow_mut().retain(|track, _| exists(track));
         self.shown.borrow_mut().retain(|track, _| exists(track));
+        // Those that are in use.
+        self.timings
+            .borrow_mut()
+            .retain(|_, timing| Rc::strong_count(timing) > 1);
+    }
+
+    /// What picture and sound of one source share.
+    fn timing(&self, session: SessionId, kind: TrackKind) -> Rc<Timing> {
+        let shared = matches!(kind, TrackKind::Screen | TrackKind::ScreenAudio);
+        self.timings
+            .borrow_mut()
+            .entry((session, shared))
+            .or_default()
+            .clone()
+    }
+
+    /// From a sender's capture to here, by what the clocks show.
+    fn elapsed_ms(&self, track: TrackRef, kind: TrackKind, by_the_clocks_us: i64) -> Option<f64> {
+        let shared = matches!(kind, TrackKind::Screen | TrackKind::ScreenAudio);
+        let timings = self.timings.borrow();
+        let clock = timings.get(&(track.session, shared))?.clock.borrow();
+        clock.elapsed_ms(
+            by_the_clocks_us,
+            Duration::from_secs_f64(self.client.stats().rtt_ms? / 1000.0),
+        )
     }
 
     /// Tells the user interface, with the whole roster when it has fallen behind.
@@ -290,6 +328,10 @@ impl Received {
         stats.concealed_samples = Some(player.concealed_samples);
         stats.longest_gap_ms = Some(player.jitter.longest_gap_us as f64 / 1000.0);
         stats.redundant_frames_used = Some(player.jitter.redundant_used);
+        stats.mouth_to_ear_ms = figures
+            .lag_us
+            .and_then(|lag| self.elapsed_ms(track, stats.kind, lag));
+        stats.shared_memory = Some(figures.is_shared);
         stats.audio_level = Some(figures.level);
         stats.dominant_frequency_hz = figures.tone_hz;
     }
@@ -297,7 +339,7 @@ impl Received {
     fn add_video(&self, stats: &mut RemoteTrackStats, track: TrackRef, now: Timestamp) {
         let videos = self.videos.borrow();
         let Some(video) = videos.get(&track) else { return };
-        let figures = video.figures();
+        let figures = video.figures(now);
         stats.codec = figures.codec;
         // The client's own figures are some tenths of a second old.
         stats.frames_received = stats.frames_received.max(figures.received.frames());
@@ -314,6 +356,10 @@ impl Received {
         stats.height = figures.size.map(|size| size.1);
         stats.fps = Some(figures.decoded.frames_per_second(now));
         stats.layer = figures.layer;
+        stats.av_offset_ms = figures.offset_ms;
+        stats.glass_to_glass_ms = figures
+            .lag_us
+            .and_then(|lag| self.elapsed_ms(track, stats.kind, lag as i64));
     }
 }
 
@@ -349,6 +395,7 @@ fn blank(track: TrackRef, kind: TrackKind) -> RemoteTrackStats {
         av_offset_ms: None,
         glass_to_glass_ms: None,
         mouth_to_ear_ms: None,
+        shared_memory: None,
         jitter_buffer_ms: None,
         jitter_target_ms: None,
         concealed_samples: None,

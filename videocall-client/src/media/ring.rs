@@ -47,8 +47,9 @@ pub struct RingWriter<M> {
 }
 
 impl<M: RingMemory> RingWriter<M> {
-    /// Writes to memory that is all zeros.
-    pub const fn new(memory: M) -> Self {
+    /// Writes to memory that is all zeros. Nothing is missing before the first sound.
+    pub fn new(memory: M) -> Self {
+        memory.store(RESTING, 1);
         Self { memory }
     }
 

@@ -31,11 +31,19 @@ const SILENT_TRIES: u32 = 3;
 /// After so long a context that does not run waits for a click.
 const START_LIMIT: Duration = Duration::from_secs(2);
 
+/// How often the latency of the output is looked at, what change of it matters, and what is no latency but
+/// nonsense.
+const LATENCY_INTERVAL: Duration = Duration::from_secs(2);
+const LATENCY_STEP: Duration = Duration::from_millis(2);
+const MAX_LATENCY: Duration = Duration::from_secs(1);
+
 /// What a call has to know of its loudspeaker.
 #[derive(Clone, Debug)]
 pub(crate) enum LoudspeakerEvent {
     /// The worklet plays what comes through this port.
     Ready(MessagePort),
+    /// What it plays is heard so much later.
+    Latency(Duration),
     /// The browser wants a click first.
     Blocked,
     /// There is no sound at all, so far.
@@ -85,6 +93,7 @@ impl Loudspeaker {
                     let started = opening.start(&context, &events);
                     if started.is_ok() {
                         opening.watch(&context, &events).await;
+                        opening.watch_latency(&context, &events).await;
                     }
                     started
                 }
@@ -138,6 +147,19 @@ impl Loudspeaker {
         Ok(())
     }
 
+    /// Tells the latency whenever it has changed, until the call is over: people change their headphones.
+    async fn watch_latency(&self, context: &AudioContext, events: &impl Fn(LoudspeakerEvent)) {
+        let mut told = Duration::ZERO;
+        while !self.0.closed.get() {
+            let latency = output_latency(context);
+            if latency.abs_diff(told) > LATENCY_STEP {
+                told = latency;
+                events(LoudspeakerEvent::Latency(latency));
+            }
+            sleep(LATENCY_INTERVAL).await;
+        }
+    }
+
     /// Sees to it that the context runs.
     async fn watch(&self, context: &AudioContext, events: &impl Fn(LoudspeakerEvent)) {
         self.resume_on_click(context);
@@ -180,6 +202,15 @@ impl Loudspeaker {
             js::ignore(closed.unchecked_into());
         }
     }
+}
+
+/// From the worklet's output to the ear: Web Audio §1.2, `outputLatency` where the browser knows it.
+fn output_latency(context: &AudioContext) -> Duration {
+    let seconds = ["outputLatency", "baseLatency"]
+        .into_iter()
+        .filter_map(|name| js::get(context, name).as_f64())
+        .find(|&seconds| seconds > 0.0);
+    Duration::try_from_secs_f64(seconds.unwrap_or_default()).map_or(MAX_LATENCY, |told| told.min(MAX_LATENCY))
 }
 
 async fn add_module(context: &AudioContext, url: &str) -> Result<(), JsValue> {

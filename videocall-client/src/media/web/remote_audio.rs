@@ -10,8 +10,9 @@ use web_sys::AudioData;
 
 use super::samples::mono;
 use super::sound_decoder::SoundDecoder;
-use super::speaker::{QueueOwner, QueueReport, Speaker, SpeakerQueue};
-use crate::audio::{AudioFrame, AudioPlayer, DeviceQueue, PlayerStats, PlayerStep};
+use super::speaker::{QueueOwner, Speaker, SpeakerQueue};
+use super::timing::Timing;
+use crate::audio::{AudioFrame, AudioPlayer, PlayerStats, PlayerStep};
 use crate::media::parameters::{AUDIO_CODEC, AUDIO_SAMPLE_RATE};
 use crate::media::path::PathMeter;
 use crate::media::rate::RateMeter;
@@ -33,6 +34,10 @@ pub(crate) struct AudioFigures {
     pub(crate) player: PlayerStats,
     /// Decoded sound that waits for the audio thread, milliseconds.
     pub(crate) queued_ms: f64,
+    /// It waits in memory that the audio thread reads.
+    pub(crate) is_shared: bool,
+    /// From capture to the ear by the two clocks, microseconds.
+    pub(crate) lag_us: Option<i64>,
     pub(crate) level: f64,
     pub(crate) tone_hz: Option<f64>,
 }
@@ -43,13 +48,10 @@ pub(crate) struct RemoteAudio(Rc<State>);
 struct State {
     me: Weak<Self>,
     queue: SpeakerQueue,
+    timing: Rc<Timing>,
     player: RefCell<AudioPlayer>,
     decoder: RefCell<Option<SoundDecoder>>,
     failures: Cell<u32>,
-    report: Cell<QueueReport>,
-    reported_at: Cell<Timestamp>,
-    /// Samples given to the queue so far.
-    pushed: Cell<u64>,
     last_sound: Cell<Timestamp>,
     tone: RefCell<ToneRing>,
     received: RefCell<RateMeter>,
@@ -57,16 +59,14 @@ struct State {
 }
 
 impl RemoteAudio {
-    pub(crate) fn new(speaker: &Speaker) -> Self {
+    pub(crate) fn new(speaker: &Speaker, timing: Rc<Timing>) -> Self {
         Self(Rc::new_cyclic(|me: &Weak<State>| State {
             me: me.clone(),
             queue: speaker.queue(me),
+            timing,
             player: RefCell::default(),
             decoder: RefCell::default(),
             failures: Cell::new(0),
-            report: Cell::default(),
-            reported_at: Cell::default(),
-            pushed: Cell::new(0),
             last_sound: Cell::default(),
             tone: RefCell::new(ToneRing::new(AUDIO_SAMPLE_RATE)),
             received: RefCell::default(),
@@ -79,6 +79,7 @@ impl RemoteAudio {
         let state = &self.0;
         state.received.borrow_mut().add(frame.payload.len(), now);
         let header = &frame.header;
+        state.timing.arrived(header, now);
         state
             .path
             .borrow_mut()
@@ -98,6 +99,7 @@ impl RemoteAudio {
         let tone = state
             .sounds(now)
             .then(|| state.tone.borrow().dominant_frequency_hz());
+        let queued = state.queue.state(now).unwrap_or_default().queued;
         AudioFigures {
             received: state.received.borrow().clone(),
             path: state.path.borrow().clone(),
@@ -107,7 +109,9 @@ impl RemoteAudio {
                 .as_ref()
                 .map(|decoder| decoder.config().codec.clone()),
             player: state.player.borrow().stats(),
-            queued_ms: state.ahead(now) as f64 * 1000.0 / f64::from(AUDIO_SAMPLE_RATE),
+            queued_ms: queued as f64 * 1000.0 / f64::from(AUDIO_SAMPLE_RATE),
+            is_shared: state.queue.is_shared(),
+            lag_us: state.lag_us(),
             level: self.level(now),
             tone_hz: tone.flatten(),
         }
@@ -115,11 +119,8 @@ impl RemoteAudio {
 }
 
 impl QueueOwner for State {
-    fn report(&self, report: QueueReport) {
-        let now = WebClock::now();
-        self.report.set(report);
-        self.reported_at.set(now);
-        self.pump(now);
+    fn played_on(&self) {
+        self.pump(WebClock::now());
     }
 }
 
@@ -129,35 +130,26 @@ impl State {
         now.since(self.last_sound.get()) < SILENT_AFTER
     }
 
-    /// Samples that will be played after those that are heard now.
-    fn ahead(&self, now: Timestamp) -> u64 {
-        let report = self.report.get();
-        let played =
-            now.since(self.reported_at.get()).as_micros() * u128::from(AUDIO_SAMPLE_RATE) / 1_000_000;
-        let queued = report
-            .queued
-            .saturating_sub(u64::try_from(played).unwrap_or(u64::MAX));
-        queued + self.pushed.get().saturating_sub(report.received)
+    /// From capture to the ear by the two clocks.
+    fn lag_us(&self) -> Option<i64> {
+        let latency = i64::try_from(self.queue.latency().as_micros()).unwrap_or(0);
+        Some(self.player.borrow().lag_us()? + latency)
     }
 
-    /// Does what the player says, as long as it says something.
+    /// Does what the player says, as long as it says something and there is a loudspeaker.
     fn pump(&self, now: Timestamp) {
-        if !self.queue.is_open() {
-            return;
-        }
-        loop {
-            let device = DeviceQueue {
-                queued: self.ahead(now),
-                missed: self.report.get().missed,
-            };
+        while let Some(device) = self.queue.state(now) {
             let step = self.player.borrow_mut().poll(device, now);
             match step {
                 Some(PlayerStep::Decode(frame)) => self.decode(&frame),
                 Some(PlayerStep::Play(sound)) => self.push(&sound.samples, now),
                 Some(PlayerStep::Rest) => self.queue.set_idle(),
-                None => return,
+                None => break,
             }
         }
+        let mut lips = self.timing.lips.borrow_mut();
+        lips.heard(self.lag_us(), self.player.borrow().is_audible(), now);
+        self.player.borrow_mut().set_wait(lips.sound_wait());
     }
 
     fn decode(&self, frame: &AudioFrame) {
@@ -221,9 +213,7 @@ impl State {
     fn push(&self, samples: &[f32], now: Timestamp) {
         self.tone.borrow_mut().push(samples);
         self.last_sound.set(now);
-        if self.queue.push(samples) {
-            self.pushed.set(self.pushed.get() + samples.len() as u64);
-        }
+        self.queue.push(samples);
     }
 }
 

@@ -10,24 +10,37 @@ use std::time::Duration;
 
 use videocall_types::limits::KEYFRAME_REQUEST_INTERVAL;
 use videocall_types::{DecoderConfig, DependencyTracker, Frame, Timestamp, TrackKind, TrackRef};
+use wasm_bindgen_futures::spawn_local;
 use web_sys::VideoFrame;
 
 use super::guard::Guard;
 use super::painter::{Painter, Picture};
 use super::surface::Surface;
-use super::video_decoder::PictureDecoder;
+use super::timing::Timing;
+use super::video_decoder::{PictureDecoder, Preference};
 use crate::Client;
 use crate::media::freeze::FreezeMeter;
 use crate::media::path::PathMeter;
 use crate::media::rate::RateMeter;
+use crate::media::sender_clock::difference_us;
+use crate::media::sync::PictureQueue;
 use crate::stats::LayerNumber;
-use crate::transport::web::WebClock;
+use crate::transport::web::{WebClock, sleep};
 
 /// Frames in the decoder beyond which enhancement layers are left out.
 const SLOW_DECODER: u32 = 4;
 
 /// Frames in the decoder beyond which everything is left out until a keyframe: half a second at 30 fps.
 const STUCK_DECODER: u32 = 15;
+
+/// A decoder that takes so many frames during a freeze and puts none out gets no more.
+const SWALLOWED: u32 = 5;
+
+/// Share of each new value in the delay that is told.
+const SMOOTHING: f64 = 1.0 / 8.0;
+
+/// A picture is seen with the display's next refresh: it is shown when that is the one nearest to its time.
+const REFRESH: Duration = Duration::from_micros(16_667);
 
 /// A track without a surface keeps what came since its last keyframe for this long after it appeared or was
 /// detached, so that the first picture is there when the page has made room for it.
@@ -57,6 +70,10 @@ pub(crate) struct VideoFigures {
     pub(crate) freezes: Option<FreezeMeter>,
     /// When the last picture came out.
     pub(crate) last_picture: Option<Timestamp>,
+    /// From capture to being drawn by the two clocks, over some pictures: microseconds.
+    pub(crate) lag_us: Option<f64>,
+    /// By how much pictures are seen later than their sound is heard, milliseconds.
+    pub(crate) offset_ms: Option<f64>,
 }
 
 /// A video track of somebody else.
@@ -66,15 +83,21 @@ struct State {
     track: TrackRef,
     client: Client,
     painter: Painter,
+    timing: Rc<Timing>,
     picture: Rc<Picture>,
     decoder: RefCell<Option<PictureDecoder>>,
     tracker: RefCell<DependencyTracker>,
     spatial: Cell<u8>,
     backlog: RefCell<Backlog>,
     figures: RefCell<VideoFigures>,
+    /// Frames that the decoder got since its last picture.
+    swallowed: Cell<u32>,
     /// Decoders that failed since the last picture.
     failures: Cell<u32>,
     keyframe_requested: Cell<Option<Timestamp>>,
+    /// Pictures that wait for their sound, and whether a timer runs for them.
+    held: RefCell<PictureQueue<Guard<VideoFrame>>>,
+    waiting: Cell<bool>,
     /// Told of the first picture and of every first one after a pause.
     on_picture: Box<dyn Fn()>,
 }
@@ -92,6 +115,7 @@ impl RemoteVideo {
         track: TrackRef,
         client: Client,
         painter: Painter,
+        timing: Rc<Timing>,
         on_picture: impl Fn() + 'static,
     ) -> Self {
         let backlog = Backlog {
@@ -102,14 +126,18 @@ impl RemoteVideo {
             track,
             client,
             painter,
+            timing,
             picture: Rc::default(),
             decoder: RefCell::default(),
             tracker: RefCell::default(),
             spatial: Cell::new(0),
             backlog: RefCell::new(backlog),
             figures: RefCell::default(),
+            swallowed: Cell::new(0),
             failures: Cell::new(0),
             keyframe_requested: Cell::default(),
+            held: RefCell::default(),
+            waiting: Cell::new(false),
             on_picture: Box::new(on_picture),
         }))
     }
@@ -153,8 +181,11 @@ impl RemoteVideo {
         self.0.rest();
     }
 
-    pub(crate) fn figures(&self) -> VideoFigures {
-        self.0.figures.borrow().clone()
+    pub(crate) fn figures(&self, now: Timestamp) -> VideoFigures {
+        VideoFigures {
+            offset_ms: self.0.timing.lips.borrow().offset_ms(now),
+            ..self.0.figures.borrow().clone()
+        }
     }
 
     pub(crate) fn last_picture(&self) -> Option<Timestamp> {
@@ -183,6 +214,7 @@ impl Backlog {
 
 impl State {
     fn note(&self, frame: &Frame, now: Timestamp) {
+        self.timing.arrived(&frame.header, now);
         let mut figures = self.figures.borrow_mut();
         figures.received.add(frame.payload.len(), now);
         let header = &frame.header;
@@ -231,6 +263,8 @@ impl State {
     /// Only a keyframe can be decoded next.
     fn start_over(&self) {
         self.decoder.take();
+        self.held.borrow_mut().clear();
+        self.swallowed.set(0);
         self.tracker.borrow_mut().reset();
     }
 
@@ -254,8 +288,9 @@ impl State {
             .borrow()
             .as_ref()
             .map(|decoder| decoder.decode(frame));
-        if let Some(Err(_)) = decoded {
-            self.fail(now);
+        match decoded {
+            Some(Err(_)) => self.fail(now),
+            _ => self.swallowed.set(self.swallowed.get().saturating_add(1)),
         }
     }
 
@@ -281,12 +316,22 @@ impl State {
             .borrow()
             .as_ref()
             .map_or(0, PictureDecoder::queue_size);
-        if waiting > STUCK_DECODER {
+        if waiting > STUCK_DECODER || self.is_stuck(now) {
             self.start_over();
             self.request_keyframe(now);
             return false;
         }
         decodable && (waiting <= SLOW_DECODER || header.temporal == 0)
+    }
+
+    /// The picture stands still although the decoder gets frames: one that has lost its hardware says nothing.
+    fn is_stuck(&self, now: Timestamp) -> bool {
+        let figures = self.figures.borrow();
+        let frozen = figures
+            .freezes
+            .as_ref()
+            .is_some_and(|freezes| freezes.is_frozen(now));
+        frozen && self.swallowed.get() >= SWALLOWED
     }
 
     /// Sees to it that there is a decoder for the frame. False: it cannot be decoded.
@@ -320,27 +365,79 @@ impl State {
         config: &DecoderConfig,
     ) -> Result<PictureDecoder, wasm_bindgen::JsValue> {
         let (output, failure) = (Rc::downgrade(self), Rc::downgrade(self));
+        let preference = if self.failures.get() == 0 {
+            Preference::Quickest
+        } else {
+            Preference::None
+        };
         PictureDecoder::open(
             config,
+            preference,
             move |frame| with(&output, |state| state.show(frame)),
             move || with(&failure, |state| state.fail(WebClock::now())),
         )
     }
 
-    fn show(&self, frame: Guard<VideoFrame>) {
+    fn show(self: &Rc<Self>, frame: Guard<VideoFrame>) {
         let now = WebClock::now();
         self.failures.set(0);
+        self.swallowed.set(0);
         {
             let mut figures = self.figures.borrow_mut();
             figures.decoded.add(0, now);
             figures.size = Some((frame.display_width(), frame.display_height()));
             figures.last_picture = Some(now);
-            if let Some(freezes) = &mut figures.freezes {
-                freezes.shown(now);
-            }
         }
-        self.painter.show(&self.picture, frame);
+        let due = self.timing.lips.borrow().due(frame.timestamp() as u64, now);
+        let mut held = self.held.borrow_mut();
+        held.push(frame, due, now);
+        let shown = held.take(now, REFRESH);
+        drop(held);
+        if let Some(frame) = shown {
+            self.draw(frame, now);
+        }
+        self.wait();
         (self.on_picture)();
+    }
+
+    /// Draws what is held when its time comes.
+    fn wait(self: &Rc<Self>) {
+        if self.held.borrow().is_empty() || self.waiting.replace(true) {
+            return;
+        }
+        let state = Rc::downgrade(self);
+        spawn_local(async move {
+            while let Some(due) = state.upgrade().and_then(|state| state.held.borrow().next_due()) {
+                sleep(due.since(WebClock::now())).await;
+                with(&state, |state| {
+                    let now = WebClock::now();
+                    let due = state.held.borrow_mut().take(now, REFRESH);
+                    if let Some(frame) = due {
+                        state.draw(frame, now);
+                    }
+                });
+            }
+            with(&state, |state| state.waiting.set(false));
+        });
+    }
+
+    fn draw(&self, frame: Guard<VideoFrame>, now: Timestamp) {
+        let captured = frame.timestamp() as u64;
+        self.painter.show(&self.picture, frame);
+        self.drawn(captured, now);
+    }
+
+    fn drawn(&self, captured_us: u64, now: Timestamp) {
+        self.timing.lips.borrow_mut().drawn(captured_us, now);
+        let mut figures = self.figures.borrow_mut();
+        if let Some(freezes) = &mut figures.freezes {
+            freezes.shown(now);
+        }
+        let lag = difference_us(captured_us, now) as f64;
+        let smoothed = figures
+            .lag_us
+            .map_or(lag, |before| before + (lag - before) * SMOOTHING);
+        figures.lag_us = Some(smoothed);
     }
 
     /// The decoder can go on no more. It is dropped with the next frame, not here: this may be its own
@@ -366,7 +463,7 @@ impl State {
     }
 }
 
-fn with(state: &Weak<State>, action: impl FnOnce(&State)) {
+fn with(state: &Weak<State>, action: impl FnOnce(&Rc<State>)) {
     if let Some(state) = state.upgrade() {
         action(&state);
     }

@@ -4,30 +4,27 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
+use std::time::Duration;
 
 use js_sys::{Array, Float32Array, Float64Array, Object};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{MessageEvent, MessagePort};
 
 use super::js::{self, Listener};
+use super::shared_memory::SharedMemory;
+use crate::audio::DeviceQueue;
+use crate::media::parameters::AUDIO_SAMPLE_RATE;
+use crate::media::ring::RingWriter;
+use crate::transport::web::WebClock;
+use videocall_types::Timestamp;
 
 /// Numbers per track in a report of the worklet.
 const REPORT_FIELDS: usize = 4;
 
-/// What the worklet says of one track.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct QueueReport {
-    /// Samples that are queued.
-    pub(super) queued: u64,
-    /// Samples that it has got so far.
-    pub(super) received: u64,
-    /// Samples that were not there when they were to be played, so far.
-    pub(super) missed: u64,
-}
-
-/// Listens to what the worklet says of a track.
+/// What comes back to a queue's owner.
 pub(super) trait QueueOwner {
-    fn report(&self, report: QueueReport);
+    /// The device has played on: it may need more.
+    fn played_on(&self);
 }
 
 /// The loudspeaker of a call. Clones are handles to the same one.
@@ -37,8 +34,10 @@ pub(crate) struct Speaker(Rc<State>);
 #[derive(Default)]
 struct State {
     output: RefCell<Option<Output>>,
-    owners: RefCell<HashMap<u32, Weak<dyn QueueOwner>>>,
+    queues: RefCell<HashMap<u32, Weak<Queue>>>,
     next_id: Cell<u32>,
+    /// From the worklet's output to the ear, as the page has told.
+    latency: Cell<Duration>,
 }
 
 struct Output {
@@ -56,8 +55,8 @@ impl Speaker {
             }
         });
         port.start();
-        for &id in self.0.owners.borrow().keys() {
-            post(&port, "open", id);
+        for queue in self.0.queues() {
+            queue.open(&port);
         }
         self.0.output.replace(Some(Output {
             port,
@@ -65,18 +64,37 @@ impl Speaker {
         }));
     }
 
-    /// A queue for a track, whose owner hears of its state.
+    /// How long it takes from the worklet's output to the ear.
+    pub(crate) fn set_latency(&self, latency: Duration) {
+        self.0.latency.set(latency);
+    }
+
+    /// The same, zero as long as nothing is known.
+    pub(crate) fn latency(&self) -> Duration {
+        self.0.latency.get()
+    }
+
+    /// A queue for a track, whose owner is woken as it is played.
     pub(super) fn queue<T: QueueOwner + 'static>(&self, owner: &Weak<T>) -> SpeakerQueue {
         let id = self.0.next_id.get();
         self.0.next_id.set(id.wrapping_add(1));
         let owner: Weak<dyn QueueOwner> = owner.clone();
-        self.0.owners.borrow_mut().insert(id, owner);
-        let queue = SpeakerQueue {
+        let queue = Rc::new(Queue {
             id,
+            owner,
+            way: match SharedMemory::new() {
+                Some(memory) => Way::Shared(RingWriter::new(memory)),
+                None => Way::Posted(Posted::default()),
+            },
+        });
+        self.0.queues.borrow_mut().insert(id, Rc::downgrade(&queue));
+        if let Some(output) = self.0.output.borrow().as_ref() {
+            queue.open(&output.port);
+        }
+        SpeakerQueue {
+            queue,
             speaker: self.clone(),
-        };
-        queue.tell("open");
-        queue
+        }
     }
 
     /// Ends all sound.
@@ -90,74 +108,173 @@ impl State {
         let Some(numbers) = data.dyn_ref::<Float64Array>().map(Float64Array::to_vec) else {
             return;
         };
+        let now = WebClock::now();
         for numbers in numbers.chunks_exact(REPORT_FIELDS) {
-            let owner = self
-                .owners
+            let queue = self
+                .queues
                 .borrow()
                 .get(&(numbers[0] as u32))
                 .and_then(Weak::upgrade);
-            if let Some(owner) = owner {
-                owner.report(QueueReport {
+            if let Some(Way::Posted(posted)) = queue.as_ref().map(|queue| &queue.way) {
+                posted.report.set(Report {
                     queued: numbers[1] as u64,
                     received: numbers[2] as u64,
                     missed: numbers[3] as u64,
+                    at: now,
                 });
             }
+        }
+        for queue in self.queues() {
+            if let Some(owner) = queue.owner.upgrade() {
+                owner.played_on();
+            }
+        }
+    }
+
+    /// All of them; owners may open and close queues meanwhile.
+    fn queues(&self) -> Vec<Rc<Queue>> {
+        self.queues.borrow().values().filter_map(Weak::upgrade).collect()
+    }
+}
+
+struct Queue {
+    id: u32,
+    owner: Weak<dyn QueueOwner>,
+    way: Way,
+}
+
+/// How samples get to the audio thread.
+enum Way {
+    Shared(RingWriter<SharedMemory>),
+    Posted(Posted),
+}
+
+#[derive(Default)]
+struct Posted {
+    report: Cell<Report>,
+    /// Samples posted so far.
+    pushed: Cell<u64>,
+}
+
+/// What the worklet says of one track.
+#[derive(Clone, Copy, Debug, Default)]
+struct Report {
+    /// Samples that are queued.
+    queued: u64,
+    /// Samples that it has got so far.
+    received: u64,
+    /// Samples that were not there when they were to be played, so far.
+    missed: u64,
+    at: Timestamp,
+}
+
+impl Queue {
+    fn open(&self, port: &MessagePort) {
+        let message = Object::new();
+        js::set(&message, "open", &self.id.into());
+        if let Way::Shared(ring) = &self.way {
+            js::set(&message, "memory", ring.memory().buffer());
+        }
+        // Fails only for what cannot be cloned.
+        port.post_message(&message).ok();
+    }
+
+    fn push(&self, samples: &[f32], port: &MessagePort) {
+        match &self.way {
+            Way::Shared(ring) => {
+                ring.push(samples);
+            }
+            Way::Posted(posted) => {
+                let samples = Float32Array::from(samples);
+                let message = Object::new();
+                js::set(&message, "id", &self.id.into());
+                js::set(&message, "samples", &samples);
+                posted
+                    .pushed
+                    .set(posted.pushed.get() + u64::from(samples.length()));
+                // Fails only for what cannot be cloned.
+                port.post_message_with_transferable(&message, &Array::of1(&samples.buffer()))
+                    .ok();
+            }
+        }
+    }
+
+    fn state(&self, now: Timestamp) -> DeviceQueue {
+        match &self.way {
+            Way::Shared(ring) => DeviceQueue {
+                queued: ring.queued().into(),
+                missed: ring.missed().into(),
+            },
+            Way::Posted(posted) => posted.state(now),
+        }
+    }
+}
+
+impl Posted {
+    fn state(&self, now: Timestamp) -> DeviceQueue {
+        let report = self.report.get();
+        let played = now.since(report.at).as_micros() * u128::from(AUDIO_SAMPLE_RATE) / 1_000_000;
+        let queued = report
+            .queued
+            .saturating_sub(u64::try_from(played).unwrap_or(u64::MAX));
+        DeviceQueue {
+            queued: queued + self.pushed.get().saturating_sub(report.received),
+            missed: report.missed,
         }
     }
 }
 
 /// What one track has queued for the loudspeaker. Dropping it ends the track's sound.
 pub(super) struct SpeakerQueue {
-    id: u32,
+    queue: Rc<Queue>,
     speaker: Speaker,
 }
 
 impl SpeakerQueue {
-    /// Queues samples. False: there is no loudspeaker yet.
-    pub(super) fn push(&self, samples: &[f32]) -> bool {
-        let output = self.speaker.0.output.borrow();
-        let Some(output) = output.as_ref() else {
-            return false;
-        };
-        let samples = Float32Array::from(samples);
-        let message = Object::new();
-        js::set(&message, "id", &self.id.into());
-        js::set(&message, "samples", &samples);
-        // Fails only for what cannot be cloned.
-        output
-            .port
-            .post_message_with_transferable(&message, &Array::of1(&samples.buffer()))
-            .is_ok()
+    /// Queues samples, if there is a loudspeaker.
+    pub(super) fn push(&self, samples: &[f32]) {
+        if let Some(output) = self.speaker.0.output.borrow().as_ref() {
+            self.queue.push(samples, &output.port);
+        }
     }
 
-    /// Whether there is a loudspeaker already.
-    pub(super) fn is_open(&self) -> bool {
-        self.speaker.0.output.borrow().is_some()
+    /// What is about to be played; `None` as long as there is no loudspeaker.
+    pub(super) fn state(&self, now: Timestamp) -> Option<DeviceQueue> {
+        let is_open = self.speaker.0.output.borrow().is_some();
+        is_open.then(|| self.queue.state(now))
+    }
+
+    /// How long it takes from the end of the queue to the ear.
+    pub(super) fn latency(&self) -> Duration {
+        self.speaker.latency()
+    }
+
+    /// Whether samples pass through shared memory.
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(self.queue.way, Way::Shared(_))
     }
 
     /// Nothing is to be played for now, and nothing is missing.
     pub(super) fn set_idle(&self) {
-        self.tell("idle");
+        match &self.queue.way {
+            Way::Shared(ring) => ring.rest(),
+            Way::Posted(_) => self.tell("idle"),
+        }
     }
 
     fn tell(&self, what: &str) {
         if let Some(output) = self.speaker.0.output.borrow().as_ref() {
-            post(&output.port, what, self.id);
+            let message = Object::new();
+            js::set(&message, what, &self.queue.id.into());
+            // Fails only for what cannot be cloned.
+            output.port.post_message(&message).ok();
         }
     }
 }
 
 impl Drop for SpeakerQueue {
     fn drop(&mut self) {
-        self.speaker.0.owners.borrow_mut().remove(&self.id);
+        self.speaker.0.queues.borrow_mut().remove(&self.queue.id);
         self.tell("close");
     }
-}
-
-fn post(port: &MessagePort, what: &str, id: u32) {
-    let message = Object::new();
-    js::set(&message, what, &id.into());
-    // Fails only for what cannot be cloned.
-    port.post_message(&message).ok();
 }

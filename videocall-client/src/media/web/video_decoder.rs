@@ -19,6 +19,19 @@ use super::js;
 /// Pixels of the largest picture that is decoded: 4K. A peer that announces more would fill the memory.
 const MAX_PIXELS: u64 = 4096 * 2304;
 
+/// Pictures up to this size are decoded sooner by the processor than by hardware that has to be asked, of which
+/// there is little: 640 x 360.
+const MAX_SMALL_PIXELS: u64 = 640 * 360;
+
+/// Which decoder the browser should take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Preference {
+    /// The one that delays a picture of this size least.
+    Quickest,
+    /// Any: a preference can be what makes a configuration fail.
+    None,
+}
+
 /// A decoder that is closed when it is dropped.
 pub(super) struct PictureDecoder {
     decoder: VideoDecoder,
@@ -32,6 +45,7 @@ impl PictureDecoder {
     /// Opens a decoder; `output` gets every picture, `failure` is called once when it can go on no more.
     pub(super) fn open(
         config: &DecoderConfig,
+        preference: Preference,
         output: impl Fn(Guard<VideoFrame>) + 'static,
         failure: impl Fn() + 'static,
     ) -> Result<Self, JsValue> {
@@ -54,7 +68,7 @@ impl PictureDecoder {
             on_output.as_ref().unchecked_ref(),
         );
         let decoder = VideoDecoder::new(&init)?;
-        decoder.configure(&configuration(config))?;
+        decoder.configure(&configuration(config, preference))?;
         Ok(Self {
             decoder,
             config: config.clone(),
@@ -100,7 +114,7 @@ impl Drop for PictureDecoder {
     }
 }
 
-fn configuration(config: &DecoderConfig) -> VideoDecoderConfig {
+fn configuration(config: &DecoderConfig, preference: Preference) -> VideoDecoderConfig {
     let configuration = VideoDecoderConfig::new(&config.codec);
     if config.width > 0 && config.height > 0 {
         configuration.set_coded_width(config.width);
@@ -108,6 +122,10 @@ fn configuration(config: &DecoderConfig) -> VideoDecoderConfig {
     }
     if !config.description.is_empty() {
         configuration.set_description_u8_array(&Uint8Array::from(config.description.as_ref()));
+    }
+    let pixels = u64::from(config.width) * u64::from(config.height);
+    if preference == Preference::Quickest && (1..=MAX_SMALL_PIXELS).contains(&pixels) {
+        js::set(&configuration, "hardwareAcceleration", &"prefer-software".into());
     }
     configuration.set_optimize_for_latency(true);
     configuration
