@@ -2,6 +2,7 @@
 
 import { ok } from 'node:assert/strict';
 
+import { ENGINES } from './lib/browsers.mjs';
 import { openPerson } from './lib/person.mjs';
 import { swallowUdp } from './lib/ports.mjs';
 import { videocallServer } from './lib/servers.mjs';
@@ -42,6 +43,6 @@ async function dropped(stage, step, engine) {
   });
 }
 
-for (const engine of ['chromium', 'firefox']) {
+for (const engine of ENGINES) {
   scenario(`UDP is dropped: ${engine}`, (stage, step) => dropped(stage, step, engine));
 }

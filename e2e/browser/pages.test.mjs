@@ -126,7 +126,7 @@ scenario('a person who allows neither camera nor microphone', async (stage, step
     const tile = page.locator('[data-testid="tile"][data-name="bob"][data-track="camera"]');
     await until('bob is live', async () => (await tile.getAttribute('data-state')) === 'live');
     await bob.sees(1);
-    equal(await bob.tile({ name: 'alice' }).getAttribute('data-state'), 'off');
+    await bob.tileIs({ name: 'alice' }, 'off');
   });
 });
 

@@ -2,6 +2,7 @@
 
 import { equal, ok } from 'node:assert/strict';
 
+import { ENGINES } from './lib/browsers.mjs';
 import { openPerson } from './lib/person.mjs';
 import { Child } from './lib/process.mjs';
 import { program, videocallServer } from './lib/servers.mjs';
@@ -75,7 +76,7 @@ async function unseen(stage, step, engine) {
   });
 }
 
-for (const engine of ['chromium', 'firefox']) {
+for (const engine of ENGINES) {
   scenario(`nobody sends what nobody sees: ${engine}`, (stage, step) => unseen(stage, step, engine));
 }
 

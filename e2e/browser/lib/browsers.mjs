@@ -9,6 +9,12 @@ import { desktop } from './desktop.mjs';
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const FIREFOX = process.env.FIREFOX ?? '/usr/bin/firefox-esr';
 
+/**
+ * The browsers that scenarios run in. Firefox takes part when asked for: a call of several of its windows does not pass
+ * reliably yet (docs/browsers.md).
+ */
+export const ENGINES = process.env.VIDEOCALL_TEST_FIREFOX ? ['chromium', 'firefox'] : ['chromium'];
+
 const CHROMIUM_FLAGS = [
   '--no-sandbox',
   '--disable-background-networking',

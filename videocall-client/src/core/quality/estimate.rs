@@ -86,6 +86,12 @@ const USED: f64 = 0.75;
 const SILENCE: Duration = Duration::from_millis(400);
 const SILENCE_STEP: Duration = Duration::from_millis(300);
 
+/// Who sends nothing for so long hears nothing of the path either: no report comes, whatever came before. From then on the rate
+/// grows by the factor with each step, until a small picture has room and tells how things are.
+const IDLE: Duration = Duration::from_secs(1);
+const IDLE_STEP: Duration = Duration::from_millis(250);
+const IDLE_GROWTH: f64 = 1.25;
+
 /// What an outage leaves of the rate.
 const AFTER_OUTAGE: f64 = 0.7;
 
@@ -138,6 +144,9 @@ pub(super) struct Estimate {
     /// Bits given to the connection since the last report, and the first of them.
     unheard: Option<Timestamp>,
     sent_bits: f64,
+    /// When something was last sent, or the rate last grew because nothing was.
+    sent_at: Option<Timestamp>,
+    idle: bool,
     reported_at: Option<Timestamp>,
     /// The rate after the last report.
     reported_rate: f64,
@@ -189,6 +198,8 @@ impl Estimate {
             own_drops: 0,
             unheard: None,
             sent_bits: 0.0,
+            sent_at: None,
+            idle: false,
             reported_at: None,
             reported_rate: FIRST_BPS,
             outage: None,
@@ -233,6 +244,8 @@ impl Estimate {
 
     pub(super) fn sent(&mut self, bytes: usize, now: Timestamp) {
         self.unheard.get_or_insert(now);
+        self.sent_at = Some(now);
+        self.idle = false;
         self.sent_bits += bytes as f64 * 8.0;
     }
 
@@ -243,7 +256,9 @@ impl Estimate {
         if self.backlog > BACKLOG && self.outage.is_none() {
             self.follow(self.backlog);
         }
-        self.notice_silence(now);
+        if !self.is_idle(now) {
+            self.notice_silence(now);
+        }
     }
 
     pub(super) fn arrived(&mut self, arrival: Arrival, now: Timestamp) {
@@ -386,6 +401,26 @@ impl Estimate {
         }
     }
 
+    /// Nothing is being sent. What was known of the path is forgotten step by step.
+    fn is_idle(&mut self, now: Timestamp) -> bool {
+        let patience = if self.idle { IDLE_STEP } else { IDLE };
+        let Some(since) = self.sent_at else { return false };
+        if now.since(since) < patience {
+            return self.idle;
+        }
+        self.idle = true;
+        self.sent_at = Some(now);
+        self.unheard = None;
+        self.outage = None;
+        self.stuck = None;
+        self.arrivals.clear();
+        (self.queue, self.queue_before, self.growth) = (0.0, 0.0, 0.0);
+        if self.rate < FIRST_BPS {
+            self.rate = (self.rate * IDLE_GROWTH).min(FIRST_BPS);
+        }
+        true
+    }
+
     fn notice_silence(&mut self, now: Timestamp) {
         let Some((unheard, _)) = self.unheard.zip(self.reported_at) else {
             return;
@@ -444,5 +479,47 @@ impl Estimate {
             self.rate = self.rate.max(stuck.rate_before * AFTER_OUTAGE);
             self.stuck = None;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TICK: Duration = Duration::from_millis(100);
+
+    /// A program without sound that was stopped for a while: its last frames are never reported, because reports go
+    /// with later frames.
+    #[test]
+    fn who_sends_nothing_does_not_hold_the_path_to_be_bad_for_ever() {
+        let mut estimate = Estimate::new();
+        let mut now = Timestamp::from_micros(1_000_000);
+        let arrival = Arrival {
+            interval: TICK,
+            bytes: 6_000,
+            frames: 3,
+            missing: 0,
+            growth_us: 0,
+            rtt: Duration::from_millis(2),
+        };
+        for _ in 0..10 {
+            estimate.sent(6_000, now);
+            now += TICK;
+            estimate.arrived(arrival, now);
+            estimate.waited(Duration::ZERO, 0, now);
+        }
+        for _ in 0..20 {
+            estimate.sent(1_000, now);
+            now += TICK;
+            estimate.waited(Duration::ZERO, 0, now);
+        }
+        assert!(estimate.bits_per_second() < 2.0 * LEAST_BPS, "an outage");
+        let silent_since = now;
+        while estimate.bits_per_second() < FIRST_BPS {
+            now += TICK;
+            estimate.waited(Duration::ZERO, 0, now);
+            assert!(now.since(silent_since) < Duration::from_secs(5), "{estimate:?}");
+        }
+        assert_eq!(estimate.allowance(), None);
     }
 }
