@@ -118,7 +118,9 @@ impl ArrivalMeter {
 
     fn report(&mut self, length: Duration, delay_us: i64, now: Timestamp) -> ServerMessage {
         let heard = |flow: &&mut Flow| flow.received > 0;
-        let missing: u64 = self.flows.iter_mut().filter(heard).map(Flow::missing).sum();
+        // Numbers are the sender's; two flows may each claim to have lost more than there is.
+        let missing = self.flows.iter_mut().filter(heard).map(Flow::missing);
+        let missing = missing.fold(0, u64::saturating_add);
         let pictures = self.flows.iter().filter(|flow| flow.received > 0 && !flow.audio);
         let layers = pictures.map(|flow| LayerArrival {
             track: flow.track,
