@@ -192,9 +192,6 @@ fn video_codecs(raw: &[EnumOrUnknown<wire::VideoCodec>]) -> Result<VideoCodecs> 
     if raw.len() > MAX_VIDEO_CODECS {
         return bad("codecs");
     }
-    if raw.is_empty() {
-        return Ok(VideoCodecs::UNSAID);
-    }
     let known = raw.iter().filter_map(|codec| match codec.enum_value().ok()? {
         wire::VideoCodec::VIDEO_CODEC_VP8 => Some(VideoCodec::Vp8),
         wire::VideoCodec::VIDEO_CODEC_VP9 => Some(VideoCodec::Vp9),
@@ -202,7 +199,13 @@ fn video_codecs(raw: &[EnumOrUnknown<wire::VideoCodec>]) -> Result<VideoCodecs> 
         wire::VideoCodec::VIDEO_CODEC_AV1 => Some(VideoCodec::Av1),
         wire::VideoCodec::VIDEO_CODEC_UNSPECIFIED => None,
     });
-    Ok(known.collect())
+    // Who names none that is known here has said nothing.
+    let known: VideoCodecs = known.collect();
+    Ok(if known == VideoCodecs::NONE {
+        VideoCodecs::UNSAID
+    } else {
+        known
+    })
 }
 
 fn video_codecs_to_wire(codecs: VideoCodecs) -> Vec<EnumOrUnknown<wire::VideoCodec>> {
