@@ -57,9 +57,14 @@ impl VideoCodecs {
     /// What a client decodes that does not say: every client so far.
     pub const UNSAID: Self = Self::NONE.with(VideoCodec::Vp8).with(VideoCodec::Vp9);
 
-    /// The families of these codec strings; [`VideoCodecs::UNSAID`] when there is no picture's among them.
+    /// The families of these codec strings.
     pub fn of_strings(codecs: &[String]) -> Self {
-        let families: Self = codecs.iter().filter_map(|codec| VideoCodec::of(codec)).collect();
+        Self::said(codecs.iter().filter_map(|codec| VideoCodec::of(codec)))
+    }
+
+    /// What somebody decodes who names these; who names none that is known here has said nothing.
+    pub(crate) fn said(families: impl Iterator<Item = VideoCodec>) -> Self {
+        let families: Self = families.collect();
         if families == Self::NONE {
             Self::UNSAID
         } else {

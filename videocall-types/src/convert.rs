@@ -199,13 +199,7 @@ fn video_codecs(raw: &[EnumOrUnknown<wire::VideoCodec>]) -> Result<VideoCodecs> 
         wire::VideoCodec::VIDEO_CODEC_AV1 => Some(VideoCodec::Av1),
         wire::VideoCodec::VIDEO_CODEC_UNSPECIFIED => None,
     });
-    // Who names none that is known here has said nothing.
-    let known: VideoCodecs = known.collect();
-    Ok(if known == VideoCodecs::NONE {
-        VideoCodecs::UNSAID
-    } else {
-        known
-    })
+    Ok(VideoCodecs::said(known))
 }
 
 fn video_codecs_to_wire(codecs: VideoCodecs) -> Vec<EnumOrUnknown<wire::VideoCodec>> {

@@ -5,13 +5,11 @@ use std::time::Duration;
 
 use videocall_types::Timestamp;
 
+use crate::media::transit::{FastestTransit, transit_us};
+
 /// The fastest frame is looked for in this time: long enough to contain one, short enough to follow
 /// clocks that drift apart (a hundred parts per million are 0.2 ms in it).
 const WINDOW: Duration = Duration::from_secs(2);
-
-/// Frames in the window that may have been the fastest; the oldest is forgotten. 200 frames a second
-/// is what the shortest usual ones make.
-const MAX_HISTORY: usize = 512;
 
 /// Width of a bucket.
 const BUCKET: Duration = Duration::from_millis(2);
@@ -43,8 +41,7 @@ const OTHER_PATH_US: i64 = 20_000;
 /// is waited for where losses are frequent and not where they are rare.
 #[derive(Debug)]
 pub(super) struct ArrivalStatistics {
-    /// Transit times in ascending order of both time and value: the first is the fastest.
-    fastest: VecDeque<(Timestamp, i64)>,
+    fastest: FastestTransit,
     /// The fastest when the last frame came, microseconds.
     reference_us: Option<i64>,
     /// By how much the reference has moved without the histogram.
@@ -57,7 +54,7 @@ pub(super) struct ArrivalStatistics {
 impl Default for ArrivalStatistics {
     fn default() -> Self {
         Self {
-            fastest: VecDeque::new(),
+            fastest: FastestTransit::within(WINDOW),
             reference_us: None,
             moved_us: 0,
             shares: VecDeque::from([0.0; BUCKETS]),
@@ -71,19 +68,7 @@ impl ArrivalStatistics {
     /// A frame is there for the first time. The clocks of the two times need not agree.
     pub(super) fn observe(&mut self, capture_time_us: u64, now: Timestamp) {
         let transit = transit_us(capture_time_us, now);
-        while self.fastest.back().is_some_and(|&(_, other)| other >= transit) {
-            self.fastest.pop_back();
-        }
-        self.fastest.push_back((now, transit));
-        while self.fastest.len() > MAX_HISTORY
-            || self
-                .fastest
-                .front()
-                .is_some_and(|&(at, _)| now.since(at) > WINDOW)
-        {
-            self.fastest.pop_front();
-        }
-        let fastest = self.fastest.front().map_or(transit, |&(_, fastest)| fastest);
+        let fastest = self.fastest.observe(transit, now);
         self.refer_to(fastest);
         self.add(transit.saturating_sub(fastest));
         self.delay = self.best_delay();
@@ -151,11 +136,6 @@ impl ArrivalStatistics {
         let bucket = usize::try_from(delay_us / BUCKET_US).unwrap_or_default();
         self.shares[bucket.min(BUCKETS - 1)] += 1.0 - forget;
     }
-}
-
-fn transit_us(capture_time_us: u64, now: Timestamp) -> i64 {
-    let micros = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-    micros(now.as_micros()) - micros(capture_time_us)
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ pub mod sender_clock;
 pub mod stretch;
 pub mod sync;
 pub mod tone;
+pub mod transit;
 
 #[cfg(target_arch = "wasm32")]
 pub mod web;

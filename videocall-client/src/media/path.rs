@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::transit::transit_us;
 use videocall_types::Timestamp;
 
 /// The time over which losses are told.
@@ -127,9 +128,9 @@ impl PathMeter {
     }
 
     fn note_transit(&mut self, capture_time_us: u64, now: Timestamp) {
-        let transit = (now.as_micros() as i64).wrapping_sub(capture_time_us as i64);
+        let transit = transit_us(capture_time_us, now);
         if let Some(last) = self.last_transit_us.replace(transit) {
-            let difference = transit.wrapping_sub(last).unsigned_abs() as f64;
+            let difference = transit.abs_diff(last) as f64;
             self.jitter_us += (difference - self.jitter_us) / 16.0;
         }
     }

@@ -4,55 +4,42 @@
 //! each took, and how long our own way to the relay and back takes. The estimate supposes that the fastest
 //! frame of the last seconds took just that: our half of it, and as much on the sender's side.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use videocall_types::Timestamp;
 
+use super::transit::{FastestTransit, transit_us};
+
 /// The fastest frame is looked for in this time, in which clocks drift apart by a millisecond or two.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// Frames that may have been the fastest; the oldest is forgotten.
-const MAX_HISTORY: usize = 256;
-
 /// One sender's clock; fed with the frames of all its tracks.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct SenderClock {
-    /// Transit times in ascending order of both time and value: the first is the fastest.
-    fastest: VecDeque<(Timestamp, i64)>,
+    fastest: FastestTransit,
+}
+
+impl Default for SenderClock {
+    fn default() -> Self {
+        Self {
+            fastest: FastestTransit::within(WINDOW),
+        }
+    }
 }
 
 impl SenderClock {
     /// A frame has arrived whose last part was captured at this time, on the sender's clock.
     pub fn arrived(&mut self, captured_until_us: u64, now: Timestamp) {
-        let transit = difference_us(captured_until_us, now);
-        while self.fastest.back().is_some_and(|&(_, other)| other >= transit) {
-            self.fastest.pop_back();
-        }
-        self.fastest.push_back((now, transit));
-        while self.fastest.len() > MAX_HISTORY
-            || self
-                .fastest
-                .front()
-                .is_some_and(|&(at, _)| now.since(at) > WINDOW)
-        {
-            self.fastest.pop_front();
-        }
+        self.fastest.observe(transit_us(captured_until_us, now), now);
     }
 
     /// What is estimated to lie between two times, the first of which is on the sender's clock, when that is
     /// so many microseconds by the two clocks. Milliseconds.
     pub fn elapsed_ms(&self, by_the_clocks_us: i64, round_trip: Duration) -> Option<f64> {
-        let &(_, fastest) = self.fastest.front()?;
+        let fastest = self.fastest.get()?;
         let longer = by_the_clocks_us.saturating_sub(fastest) as f64;
         Some((longer / 1000.0 + round_trip.as_secs_f64() * 1000.0).max(0.0))
     }
-}
-
-/// From a time on the sender's clock to one on ours, by what the two show.
-pub fn difference_us(sender_us: u64, ours: Timestamp) -> i64 {
-    let micros = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-    micros(ours.as_micros()) - micros(sender_us)
 }
 
 #[cfg(test)]
@@ -77,7 +64,7 @@ mod tests {
             arrived(&mut clock, 1000 + index * 33, 40 + index % 7 * 10);
         }
         let drawn = Timestamp::from_millis(5_090);
-        let between = difference_us(5_000_000 + AHEAD_US, drawn);
+        let between = transit_us(5_000_000 + AHEAD_US, drawn);
         assert_eq!(clock.elapsed_ms(between, Duration::from_millis(40)), Some(90.0));
     }
 
@@ -88,7 +75,7 @@ mod tests {
         for index in 0..1000 {
             arrived(&mut clock, 2000 + index * 33, 50);
         }
-        let between = difference_us(40_000_000 + AHEAD_US, Timestamp::from_millis(40_060));
+        let between = transit_us(40_000_000 + AHEAD_US, Timestamp::from_millis(40_060));
         assert_eq!(clock.elapsed_ms(between, Duration::from_millis(50)), Some(60.0));
     }
 

@@ -22,7 +22,7 @@ use crate::Client;
 use crate::media::freeze::FreezeMeter;
 use crate::media::path::PathMeter;
 use crate::media::rate::RateMeter;
-use crate::media::sender_clock::difference_us;
+use crate::media::transit::transit_us;
 use crate::media::sync::PictureQueue;
 use crate::stats::LayerNumber;
 use crate::transport::web::{WebClock, sleep};
@@ -433,7 +433,7 @@ impl State {
         if let Some(freezes) = &mut figures.freezes {
             freezes.shown(now);
         }
-        let lag = difference_us(captured_us, now) as f64;
+        let lag = transit_us(captured_us, now) as f64;
         let smoothed = figures
             .lag_us
             .map_or(lag, |before| before + (lag - before) * SMOOTHING);
