@@ -8,11 +8,13 @@
 mod estimate;
 mod ladder;
 mod load;
+mod own_delay;
+mod standing;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use videocall_types::{Timestamp, TrackId, TrackInfo, TrackKind};
+use videocall_types::{FrameHeader, Timestamp, TrackId, TrackInfo, TrackKind};
 
 use super::types::{EncoderLoad, EncoderTarget};
 use crate::stats::SendingLimit;
@@ -122,6 +124,11 @@ impl Quality {
 
     pub(super) fn disconnected(&mut self) {
         self.next_tick = None;
+    }
+
+    /// A frame waits to be sent.
+    pub(super) fn captured(&mut self, header: &FrameHeader, now: Timestamp) {
+        self.estimate.captured(header, now);
     }
 
     /// So many bytes of frames were given to the connection.

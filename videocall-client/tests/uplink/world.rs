@@ -1,6 +1,6 @@
 //! A client that sends a camera and a microphone, a relay, and somebody who watches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -74,6 +74,9 @@ pub(crate) struct World {
     sender: Option<Arc<Member>>,
     watcher: Arc<Member>,
     encoders: Vec<Encoder>,
+    /// Frames that wait for the processor, and how long they do.
+    late: VecDeque<(Timestamp, EncodedFrame)>,
+    lateness: Duration,
     next_sound: Timestamp,
     sound_bps: u32,
     since: Timestamp,
@@ -187,6 +190,8 @@ impl World {
             sender: None,
             watcher,
             encoders,
+            late: VecDeque::new(),
+            lateness: Duration::ZERO,
             next_sound: START,
             sound_bps: 32_000,
             since: START,
@@ -202,6 +207,11 @@ impl World {
         };
         world.settle();
         world
+    }
+
+    /// From now on frames come to the core so much later than they are captured.
+    pub(crate) fn set_lateness(&mut self, lateness: Duration) {
+        self.lateness = lateness;
     }
 
     pub(crate) fn set_path(&mut self, path: Path) {
@@ -400,14 +410,16 @@ impl World {
                 }),
                 payload: Bytes::from(vec![3; (self.sound_bps / 8 / 50) as usize]),
             };
-            self.core
-                .handle(Input::Command(Command::SendFrame(sound)), self.now);
+            self.late.push_back((self.now + self.lateness, sound));
         }
         for encoder in &mut self.encoders {
             if let Some(frame) = encoder.encode(self.now, || self.link.chance()) {
-                self.core
-                    .handle(Input::Command(Command::SendFrame(frame)), self.now);
+                self.late.push_back((self.now + self.lateness, frame));
             }
+        }
+        while let Some((_, frame)) = self.late.pop_front_if(|(at, _)| *at <= self.now) {
+            self.core
+                .handle(Input::Command(Command::SendFrame(frame)), self.now);
         }
     }
 

@@ -12,11 +12,18 @@
 //!   queue comes of it before the sender hears of it (NADA's accelerated ramp-up, RFC 8698 §4.3, equation 5).
 //! - Silence of the relay while frames are being sent is an outage: the rate halves and halves again. Afterwards
 //!   it begins where it was, less some: the path was away, not slow.
+//!
+//! Not every delay is a queue of ours: what our own machine is late by is known (`own_delay`), and what does not
+//! shrink when less is sent is the way's (`standing`). Nor is every queue seen: the shortest delay may be that of a
+//! queue which was never empty, so a path that is full is drained now and then.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use videocall_types::Timestamp;
+use videocall_types::{FrameHeader, Timestamp};
+
+use super::own_delay::OwnDelay;
+use super::standing::Standing;
 
 /// Before anything is known. Enough for a small picture of good quality; a second later it is known.
 const FIRST_BPS: f64 = 500_000.0;
@@ -67,7 +74,7 @@ const KNOWN: f64 = 0.96;
 /// When so much more arrives, twice in a row, the path has become faster. A probe for that goes a little beyond.
 const FASTER: f64 = 1.045;
 const PROBE: f64 = 1.08;
-/// A probe that has shown nothing after so many reports goes further with each.
+/// A probe that has shown nothing after so many reports, and two round trips, goes further with each.
 const PROBE_REPORTS: u32 = 6;
 const PROBE_GROWTH: f64 = 0.01;
 
@@ -86,8 +93,8 @@ const USED: f64 = 0.75;
 const SILENCE: Duration = Duration::from_millis(400);
 const SILENCE_STEP: Duration = Duration::from_millis(300);
 
-/// Who sends nothing for so long hears nothing of the path either: no report comes, whatever came before. From then on the rate
-/// grows by the factor with each step, until a small picture has room and tells how things are.
+/// Who sends nothing for so long hears nothing of the path either: no report comes, whatever came before. From then
+/// on the rate grows by the factor with each step, until a small picture has room and tells how things are.
 const IDLE: Duration = Duration::from_secs(1);
 const IDLE_STEP: Duration = Duration::from_millis(250);
 const IDLE_GROWTH: f64 = 1.25;
@@ -95,12 +102,15 @@ const IDLE_GROWTH: f64 = 1.25;
 /// What an outage leaves of the rate.
 const AFTER_OUTAGE: f64 = 0.7;
 
-/// A delay that does not fall for so long, although less is sent than has arrived, is the path's own.
-const LONGER_PATH: Duration = Duration::from_secs(3);
-/// As much arrives as is sent when neither is more than this times the other.
-const EVEN: f64 = 1.2;
-/// A queue that is shorter by this does fall, seconds.
-const SHORTER: f64 = 0.010;
+/// The shortest delay is not known to be that of an empty queue on a path that was full from the beginning: now and
+/// then, where the queue seems to be empty, this share of what the path carries is sent until less arrives than it
+/// carries (BBR's ProbeRTT, draft-ietf-ccwg-bbr-03 §5.3.4, does so for the same reason), or for so long.
+const DRAIN_AGAIN: Duration = Duration::from_secs(10);
+const DRAINING: f64 = 0.82;
+const DRAINED: f64 = 0.93;
+/// Reports of a queue before that: less is jitter.
+const FULL_REPORTS: u32 = 8;
+const LONGEST_DRAIN: Duration = Duration::from_millis(1500);
 
 /// Weight of a report in the loss: an average over some two seconds.
 const LOSS_WEIGHT: f64 = 0.05;
@@ -122,8 +132,12 @@ pub(in crate::core) struct Arrival {
 #[derive(Debug)]
 pub(super) struct Estimate {
     rate: f64,
+    /// What the relay's reports add up to, and what of it our own machine does not explain.
+    reported_queue: f64,
     queue: f64,
     queue_before: f64,
+    own_delay: OwnDelay,
+    own_before: f64,
     noise: f64,
     backlog: f64,
     /// The latest reports.
@@ -133,8 +147,9 @@ pub(super) struct Estimate {
     /// What encoders were asked for, and whether they could do with more.
     asked: f64,
     wants_more: bool,
-    /// Reports without a queue, and those with more than the path was seen to carry.
+    /// Reports without a queue and with one, in a row, and those with more than the path was seen to carry.
     clear_reports: u32,
+    full_reports: u32,
     faster_reports: u32,
     /// Growth of the queue, seconds per second, over two reports.
     growth: f64,
@@ -151,15 +166,18 @@ pub(super) struct Estimate {
     /// The rate after the last report.
     reported_rate: f64,
     outage: Option<Outage>,
-    stuck: Option<Stuck>,
+    standing: Option<Standing>,
+    drain: Drain,
+    /// What arrives is still what was sent while the queue drained, for so long, seconds.
+    unsettled: f64,
 }
 
 /// What a report told, and what was sent meanwhile.
 #[derive(Clone, Copy, Debug, Default)]
-struct Interval {
-    seconds: f64,
-    arrived_bits: f64,
-    sent_bits: f64,
+pub(super) struct Interval {
+    pub(super) seconds: f64,
+    pub(super) arrived_bits: f64,
+    pub(super) sent_bits: f64,
 }
 
 #[derive(Debug)]
@@ -170,20 +188,26 @@ struct Outage {
     over: bool,
 }
 
-/// A long queue that does not get shorter.
+/// Whether the queue has been empty.
 #[derive(Clone, Copy, Debug)]
-struct Stuck {
-    since: Timestamp,
-    queue: f64,
-    rate_before: f64,
+enum Drain {
+    /// Not lately.
+    Due,
+    /// Less is sent, until it is.
+    Since(Timestamp),
+    /// Last then.
+    Done(Timestamp),
 }
 
 impl Estimate {
     pub(super) fn new() -> Self {
         Self {
             rate: FIRST_BPS,
+            reported_queue: 0.0,
             queue: 0.0,
             queue_before: 0.0,
+            own_delay: OwnDelay::new(),
+            own_before: 0.0,
             noise: 0.0,
             backlog: 0.0,
             arrivals: VecDeque::new(),
@@ -191,6 +215,7 @@ impl Estimate {
             asked: FIRST_BPS,
             wants_more: true,
             clear_reports: 0,
+            full_reports: 0,
             faster_reports: 0,
             growth: 0.0,
             rtt: Duration::ZERO,
@@ -203,7 +228,9 @@ impl Estimate {
             reported_at: None,
             reported_rate: FIRST_BPS,
             outage: None,
-            stuck: None,
+            standing: None,
+            drain: Drain::Due,
+            unsettled: 0.0,
         }
     }
 
@@ -242,6 +269,12 @@ impl Estimate {
         self.loss
     }
 
+    /// A frame has come into the sending queue.
+    pub(super) fn captured(&mut self, header: &FrameHeader, now: Timestamp) {
+        self.own_delay
+            .note(header.kind.is_audio(), header.capture_time_us, now);
+    }
+
     pub(super) fn sent(&mut self, bytes: usize, now: Timestamp) {
         self.unheard.get_or_insert(now);
         self.sent_at = Some(now);
@@ -253,7 +286,7 @@ impl Estimate {
     pub(super) fn waited(&mut self, delay: Duration, dropped: u64, now: Timestamp) {
         self.backlog = delay.as_secs_f64();
         self.own_drops = self.own_drops.saturating_add(dropped);
-        if self.backlog > BACKLOG && self.outage.is_none() {
+        if self.backlog > BACKLOG && self.outage.is_none() && self.unsettled <= 0.0 {
             self.follow(self.backlog);
         }
         if !self.is_idle(now) {
@@ -266,7 +299,10 @@ impl Estimate {
         let growth = f64::from(arrival.growth_us) / 1e6;
         self.rtt = arrival.rtt;
         self.queue_before = self.queue;
-        self.queue = (self.queue + growth).max(0.0);
+        self.reported_queue = (self.reported_queue + growth).max(0.0);
+        let own = self.own_delay.take().as_secs_f64();
+        let growth = growth - (own - std::mem::replace(&mut self.own_before, own));
+        self.queue = (self.reported_queue - own).max(0.0);
         self.growth = (self.growth + growth / seconds.max(0.05)) / 2.0;
         let interval = Interval {
             seconds,
@@ -274,6 +310,7 @@ impl Estimate {
             sent_bits: std::mem::take(&mut self.sent_bits),
         };
         self.note_interval(interval);
+        self.unsettled -= seconds;
         self.note_loss(&arrival);
         self.reported_at = Some(now);
         self.unheard = None;
@@ -293,6 +330,7 @@ impl Estimate {
         } else {
             self.follow(queue);
         }
+        self.drain(clear, now);
         self.notice_longer_path(now);
         self.rate = self.rate.clamp(LEAST_BPS, MOST_BPS);
         if self.outage.is_none() {
@@ -344,7 +382,7 @@ impl Estimate {
     fn follow(&mut self, queue: f64) {
         let lasting = queue.min(self.queue_before);
         let urgent = lasting > LONG + 2.0 * self.noise || queue > VERY_LONG;
-        if !urgent && !self.is_used() {
+        if !urgent && (!self.is_used() || self.unsettled > 0.0) {
             // What is not used is not known to be too much.
             return;
         }
@@ -383,8 +421,9 @@ impl Estimate {
         let wanted = match self.capacity {
             Some(capacity) => {
                 // Encoders that fall short of their targets must not keep a probe from reaching anything.
-                let patient = self.clear_reports.saturating_sub(PROBE_REPORTS);
-                capacity * (PROBE + PROBE_GROWTH * f64::from(patient))
+                let heard = f64::from(PROBE_REPORTS) + 2.0 * self.rtt.as_secs_f64() / NEWS;
+                let patient = (f64::from(self.clear_reports) - heard).max(0.0);
+                capacity * (PROBE + PROBE_GROWTH * patient)
             }
             None => self.arriving() * (1.0 + step),
         };
@@ -412,8 +451,9 @@ impl Estimate {
         self.sent_at = Some(now);
         self.unheard = None;
         self.outage = None;
-        self.stuck = None;
+        self.standing = None;
         self.arrivals.clear();
+        self.reported_queue = 0.0;
         (self.queue, self.queue_before, self.growth) = (0.0, 0.0, 0.0);
         if self.rate < FIRST_BPS {
             self.rate = (self.rate * IDLE_GROWTH).min(FIRST_BPS);
@@ -456,28 +496,53 @@ impl Estimate {
         }
     }
 
-    /// A delay that stays although everything that is sent arrives is the path's own.
+    /// Sends less than the path carries while it is not known what its delay is without a queue.
+    fn drain(&mut self, clear: bool, now: Timestamp) {
+        let full_reports = self.full_reports;
+        self.full_reports = if clear { 0 } else { full_reports + 1 };
+        let Some(capacity) = self.capacity.filter(|_| self.outage.is_none()) else {
+            self.drain = Drain::Due;
+            return;
+        };
+        match self.drain {
+            Drain::Done(at) if now.since(at) >= DRAIN_AGAIN => self.drain = Drain::Due,
+            Drain::Due if clear && self.wants_more && full_reports >= FULL_REPORTS => {
+                self.drain = Drain::Since(now)
+            }
+            _ => {}
+        }
+        if let Drain::Since(since) = self.drain {
+            if !clear || now.since(since) >= LONGEST_DRAIN || self.arriving() < capacity * DRAINED {
+                self.drain = Drain::Done(now);
+                self.clear_reports = 0;
+                self.unsettled = self.settling_time();
+            } else {
+                self.rate = self.rate.min(capacity * DRAINING);
+            }
+        }
+    }
+
+    /// Until what arrives is what the rate now lets be sent.
+    fn settling_time(&self) -> f64 {
+        RATE_WINDOW + NEWS + self.rtt.as_secs_f64()
+    }
+
     fn notice_longer_path(&mut self, now: Timestamp) {
-        let recent = self.recent();
-        let even =
-            recent.sent_bits.max(recent.arrived_bits) < EVEN * recent.sent_bits.min(recent.arrived_bits);
-        if self.queue < LONG {
-            self.stuck = None;
+        if self.queue <= AIMED_AT + 2.0 * self.noise {
+            self.standing = None;
             return;
         }
-        let stuck = self.stuck.get_or_insert(Stuck {
-            since: now,
-            queue: self.queue,
-            rate_before: self.reported_rate,
-        });
-        if !even || self.queue < stuck.queue - SHORTER {
-            stuck.since = now;
-            stuck.queue = self.queue;
-        } else if now.since(stuck.since) >= LONGER_PATH {
+        let (queue, rate, recent) = (self.queue, self.reported_rate, self.recent());
+        let standing = self
+            .standing
+            .get_or_insert_with(|| Standing::new(queue, rate, now));
+        if let Some(rate) = standing.note(queue, recent, now) {
+            self.standing = None;
+            self.reported_queue = 0.0;
             self.queue = 0.0;
             self.capacity = None;
-            self.rate = self.rate.max(stuck.rate_before * AFTER_OUTAGE);
-            self.stuck = None;
+            self.rate = self.rate.max(rate);
+            self.unsettled = self.settling_time();
         }
     }
 }

@@ -42,6 +42,11 @@ const UP_AFTER: Duration = Duration::from_millis(400);
 const UP_CAREFULLY: Duration = Duration::from_millis(1500);
 const UP_LONGEST: Duration = Duration::from_secs(30);
 
+/// A set whose least is not reached is given up after this time, and at once when this share of it is not: a short
+/// cut is over sooner than the keyframe of another layer would have got through.
+const DOWN_AFTER: Duration = Duration::from_millis(600);
+const DOWN_AT_ONCE: f64 = 0.7;
+
 /// A set that was given up within this time was a failed trial.
 const TRIAL: Duration = Duration::from_secs(15);
 
@@ -85,6 +90,8 @@ pub(super) struct Ladder {
     cap: Option<usize>,
     /// Enough for the next one since then.
     enough_since: Option<Timestamp>,
+    /// Not enough for this one since then.
+    short_since: Option<Timestamp>,
     climbed_at: Option<Timestamp>,
     patience: Option<Duration>,
     /// What to encode: index and bitrate.
@@ -331,7 +338,7 @@ impl Ladder {
             self.fall(now);
             return None;
         }
-        if current > 0 && budget < self.least_of_set(current) {
+        if current > 0 && self.is_too_little(budget, self.least_of_set(current), now) {
             self.fall(now);
             return Some(
                 (0..current)
@@ -347,7 +354,7 @@ impl Ladder {
         let since = *self.enough_since.get_or_insert(now);
         let certain = budget >= self.least_of_set(current + 1) * UP_CERTAIN;
         let patience = match certain {
-            true => UP_AFTER,
+            true => self.patience.map_or(UP_AFTER, |_| UP_AFTER * 2),
             false => self.patience.unwrap_or(UP_CAREFULLY),
         };
         if now.since(since) < patience {
@@ -361,9 +368,19 @@ impl Ladder {
         Some(fits.unwrap_or(current + 1))
     }
 
+    fn is_too_little(&mut self, budget: f64, least: f64, now: Timestamp) -> bool {
+        if budget >= least {
+            self.short_since = None;
+            return false;
+        }
+        let since = *self.short_since.get_or_insert(now);
+        budget < least * DOWN_AT_ONCE || now.since(since) >= DOWN_AFTER
+    }
+
     /// A set that did not last makes the next trial later; one that did, forgives.
     fn fall(&mut self, now: Timestamp) {
         self.enough_since = None;
+        self.short_since = None;
         let Some(climbed_at) = self.climbed_at.take() else {
             return;
         };

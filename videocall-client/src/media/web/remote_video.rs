@@ -22,8 +22,8 @@ use crate::Client;
 use crate::media::freeze::FreezeMeter;
 use crate::media::path::PathMeter;
 use crate::media::rate::RateMeter;
-use crate::media::transit::transit_us;
 use crate::media::sync::PictureQueue;
+use crate::media::transit::transit_us;
 use crate::stats::LayerNumber;
 use crate::transport::web::{WebClock, sleep};
 
