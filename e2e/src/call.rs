@@ -333,6 +333,14 @@ impl Call {
         Ok(())
     }
 
+    /// Voices that one of them has missed of the other so far, unless the machine did not run them for a while.
+    pub fn missed_voices(&self) -> u64 {
+        if self.has_stalled() {
+            return 0;
+        }
+        self.missed(|layer| layer.track.track == MICROPHONE).iter().sum()
+    }
+
     /// The times since then at which one of them was without a frame of the other, voice or face.
     pub fn gaps(&self, since: Instant) -> Vec<Gap> {
         self.gaps_of(since, |_| true)

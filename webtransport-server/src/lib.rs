@@ -6,6 +6,7 @@
 mod carrier;
 mod certificate;
 mod config;
+mod endpoint;
 mod lanes;
 mod quic;
 mod run;

@@ -49,30 +49,11 @@ const ACKNOWLEDGE_EVERY: u32 = 10;
 const ACKNOWLEDGE_WITHIN: Duration = Duration::from_millis(20);
 
 /// The settings of QUIC for these clients and this certificate.
-pub(crate) fn server_config(
-    socket: UdpSocket,
-    identity: Identity,
-    congestion: CongestionControl,
-) -> ServerConfig {
-    let builder = ServerConfig::builder().with_bind_socket(socket);
-    bounded(
-        builder
-            .with_custom_transport(identity, transport(congestion))
-            .build(),
-    )
-}
-
-/// The same for a socket that is already in use.
-pub(crate) fn reloaded(identity: Identity, congestion: CongestionControl) -> ServerConfig {
+pub(crate) fn server_config(identity: Identity, congestion: CongestionControl) -> ServerConfig {
+    // The address is not used: the endpoint gets its socket from `socket`.
     let builder = ServerConfig::builder().with_bind_default(0);
-    bounded(
-        builder
-            .with_custom_transport(identity, transport(congestion))
-            .build(),
-    )
-}
-
-fn bounded(mut config: ServerConfig) -> ServerConfig {
+    let transport = transport(congestion);
+    let mut config = builder.with_custom_transport(identity, transport).build();
     config
         .quic_config_mut()
         .max_incoming(MAX_INCOMING)

@@ -9,13 +9,14 @@ use anyhow::Context as _;
 use relay_runtime::{Limit, Relay, RelayDirectory};
 use tokio::time::{interval, timeout};
 use videocall_types::api::{RelayEndpoint, TransportKind};
-use wtransport::endpoint::IncomingSession;
-use wtransport::endpoint::endpoint_side::Server;
-use wtransport::{Connection, Endpoint, VarInt};
+use wtransport::Connection;
+use wtransport::endpoint::IncomingSessionFuture;
+use wtransport::quinn::{Endpoint, Incoming, VarInt};
 
 use crate::carrier::WebTransportCarrier;
 use crate::certificate::{LOOK_INTERVAL, Offer, OwnCertificates, Source};
 use crate::config::{CongestionControl, WebTransportSettings, host_of};
+use crate::endpoint::{self, EndpointThread};
 use crate::{PATH, quic};
 
 /// How long the last packets of closed connections may take to leave.
@@ -23,7 +24,8 @@ const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A relay's WebTransport side, bound to its address.
 pub struct WebTransportServer {
-    endpoint: Arc<Endpoint<Server>>,
+    endpoint: Endpoint,
+    thread: EndpointThread,
     source: Source,
     offer: Offer,
     url: String,
@@ -44,8 +46,8 @@ impl WebTransportServer {
         let offer = source.look().await?.context("there is no certificate")?;
         let socket = quic::socket(bind)?;
         let congestion = settings.congestion_control;
-        let config = quic::server_config(socket, offer.identity.clone_identity(), congestion);
-        let endpoint = Endpoint::server(config).context("QUIC cannot be started")?;
+        let config = quic::server_config(offer.identity.clone_identity(), congestion);
+        let (endpoint, thread) = endpoint::start(&config, socket)?;
         let address = endpoint.local_addr().context("the socket has no address")?;
         let url = match &settings.public_url {
             Some(url) => url.clone(),
@@ -60,7 +62,8 @@ impl WebTransportServer {
             }
         };
         Ok(Self {
-            endpoint: Arc::new(endpoint),
+            endpoint,
+            thread,
             source,
             offer,
             url,
@@ -81,6 +84,7 @@ impl WebTransportServer {
         tracing::info!(url = self.url, "serving WebTransport");
         let Self {
             endpoint,
+            thread,
             source,
             offer,
             url,
@@ -99,6 +103,7 @@ impl WebTransportServer {
         }
         endpoint.close(VarInt::from_u32(0), b"the server has stopped");
         let _some_peers_are_silent = timeout(FAREWELL_TIMEOUT, endpoint.wait_idle()).await;
+        drop(thread);
     }
 }
 
@@ -136,13 +141,12 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 
 /// Never waits for anything of a single connection: whoever is slow keeps nobody else waiting. What is
 /// turned away here has cost one packet each way and no handshake.
-async fn accept(endpoint: &Endpoint<Server>, relay: &Arc<Relay>) {
-    loop {
-        let incoming = endpoint.accept().await;
+async fn accept(endpoint: &Endpoint, relay: &Arc<Relay>) {
+    while let Some(incoming) = endpoint.accept().await {
         let address = incoming.remote_address().ip();
         // Whoever writes somebody else's address into its packets must not use up that one's places.
         if !incoming.remote_address_validated() && relay.connections().wants_proof(address) {
-            incoming.retry();
+            let _already_validated = incoming.retry();
             continue;
         }
         match relay.connections().accept(address) {
@@ -157,7 +161,7 @@ async fn accept(endpoint: &Endpoint<Server>, relay: &Arc<Relay>) {
     }
 }
 
-async fn converse(incoming: IncomingSession, relay: Arc<Relay>, place: relay_runtime::Connection) {
+async fn converse(incoming: Incoming, relay: Arc<Relay>, place: relay_runtime::Connection) {
     match timeout(relay.settings().handshake_timeout(), handshake(incoming)).await {
         Ok(Ok(Some(connection))) => relay.serve(WebTransportCarrier::new(connection), place).await,
         Ok(Ok(None)) => {}
@@ -169,10 +173,8 @@ async fn converse(incoming: IncomingSession, relay: Arc<Relay>, place: relay_run
     }
 }
 
-async fn handshake(
-    incoming: IncomingSession,
-) -> Result<Option<Connection>, wtransport::error::ConnectionError> {
-    let request = incoming.await?;
+async fn handshake(incoming: Incoming) -> Result<Option<Connection>, wtransport::error::ConnectionError> {
+    let request = IncomingSessionFuture::with_quic_incoming(incoming).await?;
     let path = request.path().split('?').next().unwrap_or_default();
     if path != PATH {
         tracing::debug!(path, "a session was asked for on another path");
@@ -184,7 +186,7 @@ async fn handshake(
 
 /// Keeps the certificate fresh and the directory true.
 struct Renewing {
-    endpoint: Arc<Endpoint<Server>>,
+    endpoint: Endpoint,
     url: String,
     congestion: CongestionControl,
 }
@@ -204,14 +206,11 @@ impl Renewing {
 
     /// New handshakes see the new certificate; open connections go on with the old one.
     fn take(&self, offer: Offer, directory: &RelayDirectory) {
-        let config = quic::reloaded(offer.identity, self.congestion);
-        match self.endpoint.reload_config(config, false) {
-            Ok(()) => {
-                tracing::info!(hashes = ?offer.hashes, "the certificate is renewed");
-                self.announce(offer.hashes, directory);
-            }
-            Err(error) => tracing::error!(%error, "the new certificate cannot be used"),
-        }
+        let config = quic::server_config(offer.identity, self.congestion);
+        self.endpoint
+            .set_server_config(Some(config.quic_config().clone()));
+        tracing::info!(hashes = ?offer.hashes, "the certificate is renewed");
+        self.announce(offer.hashes, directory);
     }
 
     fn announce(&self, certificate_hashes: Vec<String>, directory: &RelayDirectory) {
@@ -227,7 +226,6 @@ impl Renewing {
 mod tests {
     use super::*;
     use wtransport::ClientConfig;
-    use wtransport::quinn;
     use wtransport::tls::Sha256Digest;
 
     async fn offer() -> Offer {
@@ -243,8 +241,7 @@ mod tests {
             .with_bind_address("127.0.0.1:0".parse().expect("an address"))
             .with_server_certificate_hashes([Sha256Digest::new(std::array::from_fn(byte))])
             .build();
-        let mut endpoint =
-            quinn::Endpoint::client("127.0.0.1:0".parse().expect("an address")).expect("a socket");
+        let mut endpoint = Endpoint::client("127.0.0.1:0".parse().expect("an address")).expect("a socket");
         endpoint.set_default_client_config(config.quic_config().clone());
         let connecting = endpoint.connect(address, "localhost").expect("a valid name");
         connecting.await.is_ok()

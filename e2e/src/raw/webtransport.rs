@@ -1,6 +1,9 @@
 //! Raw access to the WebTransport carrier.
 
+use std::any::Any;
 use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -8,8 +11,10 @@ use tokio::sync::mpsc;
 use videocall_types::api::RelayEndpoint;
 use videocall_types::limits::{MAX_FRAME_BYTES, MAX_SERVER_CONTROL_BYTES};
 use videocall_types::{CloseCode, StreamDecoder, length_prefix};
+use wtransport::config::QuicTransportConfig;
 use wtransport::endpoint::endpoint_side::Client;
 use wtransport::error::ConnectionError;
+use wtransport::quinn::congestion::{Controller, ControllerFactory};
 use wtransport::tls::{Sha256Digest, Sha256DigestFmt};
 use wtransport::{ClientConfig, Connection, Endpoint, RecvStream, SendStream};
 
@@ -39,17 +44,53 @@ fn client_endpoint(relay: &RelayEndpoint) -> anyhow::Result<Endpoint<Client>> {
     Ok(Endpoint::client(client_config(relay)?)?)
 }
 
-/// What such an end trusts.
+/// What such an end trusts, and how much it sends: all that it is given.
 pub(super) fn client_config(relay: &RelayEndpoint) -> anyhow::Result<ClientConfig> {
     let hashes = relay
         .certificate_hashes
         .iter()
         .map(|hash| digest(hash))
         .collect::<Result<Vec<_>, _>>()?;
-    Ok(ClientConfig::builder()
+    let mut config = ClientConfig::builder()
         .with_bind_default()
         .with_server_certificate_hashes(hashes)
-        .build())
+        .build();
+    let mut transport = QuicTransportConfig::default();
+    transport.congestion_controller_factory(Arc::new(Inconsiderate));
+    config.quic_config_mut().transport_config(Arc::new(transport));
+    Ok(config)
+}
+
+/// Congestion control of a client that does not care what becomes of a network.
+#[derive(Clone, Debug)]
+struct Inconsiderate;
+
+impl ControllerFactory for Inconsiderate {
+    fn build(self: Arc<Self>, _now: Instant, _mtu: u16) -> Box<dyn Controller> {
+        Box::new(Self)
+    }
+}
+
+impl Controller for Inconsiderate {
+    fn on_congestion_event(&mut self, _: Instant, _: Instant, _persistent: bool, _lost: u64) {}
+
+    fn on_mtu_update(&mut self, _mtu: u16) {}
+
+    fn window(&self) -> u64 {
+        1 << 30
+    }
+
+    fn clone_box(&self) -> Box<dyn Controller> {
+        Box::new(self.clone())
+    }
+
+    fn initial_window(&self) -> u64 {
+        self.window()
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
 }
 
 fn digest(hash: &str) -> anyhow::Result<Sha256Digest> {
