@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use videocall_types::Timestamp;
+use videocall_types::limits::UPLOAD_RATE_WINDOW;
 
-/// How long a sender may exceed its rate by a burst of its whole allowance: a keyframe of a
-/// screen at full quality arrives at once, but pays for it later.
-const BURST: Duration = Duration::from_secs(2);
+/// How long a sender may exceed its rate by a burst of its whole allowance.
+const BURST: Duration = UPLOAD_RATE_WINDOW;
 
-/// Allows so many bits per second, averaged over [`BURST`].
+/// Allows so many bits per second, averaged over [`UPLOAD_RATE_WINDOW`].
 #[derive(Debug)]
 pub(crate) struct RateLimiter {
     bits_per_second: u64,

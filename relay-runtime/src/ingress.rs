@@ -10,14 +10,14 @@ use parking_lot::Mutex;
 use relay_core::Member;
 use tokio_util::sync::CancellationToken;
 use videocall_types::api::TransportKind;
-use videocall_types::limits::{MAX_CONTROL_BYTES, MAX_FRAME_BYTES};
+use videocall_types::limits::{CONTROL_RATE_WINDOW, MAX_CONTROL_BYTES, MAX_FRAME_BYTES, UPLOAD_RATE_WINDOW};
 use videocall_types::{
     ClientMessage, CloseCode, Closing, Hello, MediaClass, StreamError, Timestamp, is_frame,
 };
 
 use crate::admission::{Place, later};
 use crate::meters::{CarrierMeters, Limit};
-use crate::rate::ControlRate;
+use crate::rate::Rate;
 use crate::room::Room;
 use crate::traces::{Entry, Seated};
 use crate::{Egress, Relay};
@@ -33,7 +33,8 @@ pub struct Ingress {
     accepted_at: Timestamp,
     /// Microseconds on the relay's clock.
     heard_at: AtomicU64,
-    control_rate: Mutex<ControlRate>,
+    control_rate: Mutex<Rate>,
+    packet_rate: Mutex<Rate>,
     /// Why the greeting is refused, whatever it says.
     refusal: Option<CloseCode>,
     seat: OnceLock<Seat>,
@@ -63,14 +64,16 @@ impl Ingress {
     ) -> Self {
         let now = relay.clock().now();
         let meters = relay.meters().carrier(transport);
-        let per_second = relay.limits().max_control_per_second;
+        let per_second = relay.limits().max_control_per_second.into();
+        let packets = relay.settings().max_packets_per_second();
         Self {
             egress: Arc::new(Egress::new(
                 *relay.clock(),
                 meters.clone(),
                 relay.overload().traffic().clone(),
             )),
-            control_rate: Mutex::new(ControlRate::new(per_second, now)),
+            control_rate: Mutex::new(Rate::new(per_second, CONTROL_RATE_WINDOW, now)),
+            packet_rate: Mutex::new(Rate::new(packets, UPLOAD_RATE_WINDOW, now)),
             accepted_at: now,
             heard_at: AtomicU64::new(now.as_micros()),
             relay,
@@ -95,7 +98,7 @@ impl Ingress {
         let now = self.heard();
         self.meters.received(MediaClass::Control, packet.len());
         self.relay.overload().traffic().received(packet.len());
-        if !self.control_rate.lock().take(now) {
+        if !self.control_rate.lock().take(1, now) {
             self.relay.note_exceeded(Limit::ControlPerSession);
             return Err(Closing::with_message(
                 CloseCode::RateExceeded,
@@ -141,6 +144,22 @@ impl Ingress {
     /// The peer showed a sign of life that is not a packet, such as a WebSocket's pong.
     pub fn alive(&self) {
         self.heard();
+    }
+
+    /// So many packets of the carrier's own protocol have arrived since the last time, whatever is in them: each
+    /// is work, also one that brings nothing.
+    ///
+    /// # Errors
+    /// As [`Ingress::packet`].
+    pub fn arrived(&self, packets: u64) -> Result<(), Closing> {
+        if self.packet_rate.lock().take(packets, self.relay.clock().now()) {
+            return Ok(());
+        }
+        self.relay.note_exceeded(Limit::UploadPerSession);
+        Err(Closing::with_message(
+            CloseCode::RateExceeded,
+            "This client sends more packets than the server takes.",
+        ))
     }
 
     /// What the path to the peer carries as far as the carrier knows, bits per second; of one that is

@@ -1,43 +1,39 @@
-//! How many control messages a client may send.
+//! How many messages and packets a client may send.
+
+use std::time::Duration;
 
 use videocall_types::Timestamp;
-use videocall_types::limits::CONTROL_RATE_WINDOW;
 
-/// A bucket that holds a window's worth of messages and fills at the announced rate.
+/// A bucket that holds a window's worth of pieces and fills at the rate that is allowed.
 #[derive(Debug)]
-pub(crate) struct ControlRate {
+pub(crate) struct Rate {
     per_second: u64,
-    /// Millionths of a message.
+    /// Millionths of a piece.
+    capacity: u64,
     credit: u64,
     counted_at: Timestamp,
 }
 
-const ONE_MESSAGE: u64 = 1_000_000;
+const ONE: u64 = 1_000_000;
 
-impl ControlRate {
-    pub(crate) fn new(per_second: u32, now: Timestamp) -> Self {
-        let per_second = per_second.into();
+impl Rate {
+    pub(crate) fn new(per_second: u64, window: Duration, now: Timestamp) -> Self {
+        let capacity = per_second.saturating_mul(window.as_secs()).saturating_mul(ONE);
         Self {
             per_second,
-            credit: Self::capacity(per_second),
+            capacity,
+            credit: capacity,
             counted_at: now,
         }
     }
 
-    const fn capacity(per_second: u64) -> u64 {
-        per_second * CONTROL_RATE_WINDOW.as_secs() * ONE_MESSAGE
-    }
-
-    /// Whether one more message is within the rate.
-    pub(crate) fn take(&mut self, now: Timestamp) -> bool {
+    /// Whether so many more are within the rate.
+    pub(crate) fn take(&mut self, count: u64, now: Timestamp) -> bool {
         let elapsed = u64::try_from(now.since(self.counted_at).as_micros()).unwrap_or(u64::MAX);
         self.counted_at = self.counted_at.max(now);
         let earned = elapsed.saturating_mul(self.per_second);
-        self.credit = self
-            .credit
-            .saturating_add(earned)
-            .min(Self::capacity(self.per_second));
-        match self.credit.checked_sub(ONE_MESSAGE) {
+        self.credit = self.credit.saturating_add(earned).min(self.capacity);
+        match self.credit.checked_sub(count.saturating_mul(ONE)) {
             Some(left) => {
                 self.credit = left;
                 true
@@ -50,20 +46,30 @@ impl ControlRate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn a_burst_of_one_window_passes_and_then_the_rate() {
         let mut now = Timestamp::from_millis(1_000_000);
-        let mut rate = ControlRate::new(50, now);
-        let burst = std::iter::repeat_with(|| rate.take(now))
+        let mut rate = Rate::new(50, Duration::from_secs(4), now);
+        let burst = std::iter::repeat_with(|| rate.take(1, now))
             .take_while(|&taken| taken)
             .count();
         assert_eq!(burst, 200);
         for _ in 0..100 {
             now += Duration::from_millis(20);
-            assert!(rate.take(now));
-            assert!(!rate.take(now));
+            assert!(rate.take(1, now));
+            assert!(!rate.take(1, now));
         }
+    }
+
+    #[test]
+    fn more_at_once_than_is_left_is_refused_and_costs_nothing() {
+        let now = Timestamp::from_millis(1);
+        let mut rate = Rate::new(100, Duration::from_secs(2), now);
+        assert!(!rate.take(201, now));
+        assert!(rate.take(150, now));
+        assert!(!rate.take(51, now));
+        assert!(rate.take(100, now + Duration::from_millis(500)));
+        assert!(!rate.take(u64::MAX, now + Duration::from_secs(100)));
     }
 }

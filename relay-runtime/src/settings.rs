@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use videocall_types::limits::{
     HANDSHAKE_TIMEOUT, MAX_CONNECTIONS_PER_ADDRESS, MAX_CONTROL_PER_SECOND, MAX_DOWNLOAD_BPS, MAX_LOOP_DELAY,
     MAX_QUEUED_BYTES, MAX_RELAY_DOWNLOAD_BPS, MAX_RELAY_UPLOAD_BPS, MAX_SESSIONS_PER_MEETING,
-    MAX_SESSIONS_PER_RELAY, MAX_TRACKS, MAX_UPLOAD_BPS,
+    MAX_SESSIONS_PER_RELAY, MAX_TRACKS, MAX_UPLOAD_BPS, MIN_COUNTED_FRAME_BYTES,
 };
 use videocall_types::{RelayId, SessionLimits};
 
@@ -20,6 +20,12 @@ use crate::connections::{ConnectionLimits, LimitNames};
 use crate::network::Networks;
 use crate::overload::OverloadLimits;
 use crate::{Bus, TokenSecret};
+
+/// What a packet of QUIC carries on paths that carry no more than they must (RFC 9000 §14).
+const FULL_PACKET_BYTES: u64 = 1200;
+
+/// What a session may be sent where that has no limit, as far as its acknowledgements are concerned.
+const FASTEST_DOWNLOAD_BPS: u64 = 1_000_000_000;
 
 /// What a relay allows.
 #[derive(Args, Clone, Debug)]
@@ -109,6 +115,16 @@ impl RelaySettings {
             max_control_per_second: self.max_control_per_second,
             ..SessionLimits::default()
         }
+    }
+
+    /// Packets below frames, such as QUIC's, that one session may send per second: the smallest frames that
+    /// count as such, and an acknowledgement of each full packet that it is sent.
+    pub(crate) fn max_packets_per_second(&self) -> u64 {
+        let download = match self.max_download_bps {
+            0 => FASTEST_DOWNLOAD_BPS,
+            bounded => bounded,
+        };
+        self.max_upload_bps / (8 * MIN_COUNTED_FRAME_BYTES as u64) + download / (8 * FULL_PACKET_BYTES)
     }
 
     /// From an accepted connection to its greeting.

@@ -69,6 +69,8 @@ fn the_limits_are_those_of_the_code() {
         MAX_CONTROL_PER_SECOND,
         CONTROL_RATE_WINDOW,
         MAX_UPLOAD_BPS,
+        UPLOAD_RATE_WINDOW,
+        MIN_COUNTED_FRAME_BYTES,
         HANDSHAKE_TIMEOUT,
         PING_INTERVAL,
         LIVENESS,

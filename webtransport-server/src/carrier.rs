@@ -64,7 +64,7 @@ impl WebTransportCarrier {
         // Before its Hello is accepted, nothing but control is taken from a client.
         tokio::select! {
             result = &mut control => return result,
-            () = &mut watch => {}
+            result = &mut watch => return result,
             () = ingress.seated() => {}
         }
         let mut datagrams = std::pin::pin!(self.read_datagrams(ingress));
@@ -78,7 +78,7 @@ impl WebTransportCarrier {
                 stream = self.connection.accept_uni(), if streams.len() < MAX_MEDIA_STREAMS => {
                     streams.push(read_media(stream.map_err(ended)?, ingress));
                 }
-                () = &mut watch => {}
+                result = &mut watch => return result,
             }
         }
     }
@@ -117,9 +117,9 @@ impl WebTransportCarrier {
         }
     }
 
-    /// Never ends. The peer's answers to keep-alives are signs of life: browsers hold back the pings
-    /// of a page in the background.
-    async fn watch(&self, ingress: &Ingress) {
+    /// Ends only with somebody who sends too much. The peer's answers to keep-alives are signs of life: browsers
+    /// hold back the pings of a page in the background.
+    async fn watch(&self, ingress: &Ingress) -> Result<(), Disconnect> {
         // The first look waits: a new path shows nothing yet.
         let mut looks = interval_at(Instant::now() + LOOK_INTERVAL, LOOK_INTERVAL);
         let mut received = 0;
@@ -128,6 +128,7 @@ impl WebTransportCarrier {
             let quic = self.connection.quic_connection();
             let now_received = quic.stats().udp_rx.datagrams;
             if now_received != received {
+                ingress.arrived(now_received - received)?;
                 received = now_received;
                 ingress.alive();
             }
@@ -191,10 +192,16 @@ impl Carrier for WebTransportCarrier {
     }
 
     async fn close(&self, code: CloseCode) {
+        // Whoever sends too much goes on with it meanwhile.
+        let patience = if code == CloseCode::RateExceeded {
+            LINGER
+        } else {
+            FLUSH_TIMEOUT
+        };
         if let Some(mut control) = self.control.lock().await.take() {
             let stream = control.quic_stream_mut();
             if stream.finish().is_ok() {
-                let _peer_is_silent = timeout(FLUSH_TIMEOUT, stream.stopped()).await;
+                let _peer_is_silent = timeout(patience, stream.stopped()).await;
             }
         }
         let _client_leaves_it_to_us = timeout(LINGER, self.connection.closed()).await;

@@ -2,8 +2,9 @@
 
 mod support;
 
+use relay_runtime::RelaySettings;
 use support::{Server, frame, hello, send, soon, token, track};
-use videocall_types::limits::HANDSHAKE_TIMEOUT;
+use videocall_types::limits::{HANDSHAKE_TIMEOUT, MIN_COUNTED_FRAME_BYTES};
 use videocall_types::{
     ClientMessage, CloseCode, Frame, ServerMessage, SessionId, TrackId, TrackKind, length_prefix,
 };
@@ -254,7 +255,7 @@ async fn other_paths_are_not_found() {
 
 #[tokio::test]
 async fn a_full_relay_says_so() {
-    let server = Server::start_with(relay_runtime::RelaySettings {
+    let server = Server::start_with(RelaySettings {
         max_sessions: 1,
         ..Default::default()
     })
@@ -276,7 +277,7 @@ async fn a_full_relay_says_so() {
 
 #[tokio::test]
 async fn an_address_with_too_many_connections_is_refused_without_a_handshake() {
-    let server = Server::start_with(relay_runtime::RelaySettings {
+    let server = Server::start_with(RelaySettings {
         max_connections_per_address: 3,
         unlimited_networks: relay_runtime::Networks::default(),
         ..Default::default()
@@ -363,4 +364,31 @@ async fn a_picture_that_is_not_read_goes_on_with_a_keyframe_on_another_stream() 
     };
     assert!(header.keyframe);
     assert_eq!(header.session, welcome.session);
+}
+
+#[tokio::test]
+async fn who_sends_packets_without_end_is_closed_even_if_nothing_is_in_them() {
+    let settings = RelaySettings {
+        // Twenty packets per second.
+        max_upload_bps: 10 * 8 * MIN_COUNTED_FRAME_BYTES as u64,
+        max_download_bps: 10 * 8 * 1200,
+        ..RelaySettings::default()
+    };
+    let server = Server::start_with(settings).await;
+    let (mut alice, _) = server.member("alice").await;
+    let quic = alice.connection.quic_connection().clone();
+    let mut pace = tokio::time::interval(std::time::Duration::from_millis(1));
+    let sending = async {
+        loop {
+            pace.tick().await;
+            // The datagram of a session that there is not.
+            let _closed = quic.send_datagram(bytes::Bytes::from_static(&[0x3f]));
+        }
+    };
+    let (closing, code) = tokio::select! {
+        () = sending => unreachable!("it sends for ever"),
+        closing = alice.closing() => closing,
+    };
+    assert_eq!(closing.code, CloseCode::RateExceeded);
+    assert_eq!(code, u64::from(CloseCode::RateExceeded.number()));
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use videocall_types::limits::MIN_COUNTED_FRAME_BYTES;
 use videocall_types::{
     CloseCode, Closing, FrameError, FrameHeader, LayerId, MediaClass, ServerMessage, Timestamp, TrackKind,
     TrackRef,
@@ -33,7 +34,8 @@ impl Meeting {
         if header.session != member.session() {
             return Err(Closing::new(CloseCode::WrongSession));
         }
-        if !member.upload.lock().take(packet.len(), now) {
+        let counted = packet.len().max(MIN_COUNTED_FRAME_BYTES);
+        if !member.upload.lock().take(counted, now) {
             return Err(Closing::with_message(
                 CloseCode::RateExceeded,
                 format!(

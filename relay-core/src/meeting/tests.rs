@@ -2,7 +2,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use videocall_types::limits::KEYFRAME_REQUEST_INTERVAL;
+use videocall_types::limits::{KEYFRAME_REQUEST_INTERVAL, MIN_COUNTED_FRAME_BYTES, UPLOAD_RATE_WINDOW};
 use videocall_types::{
     Capabilities, ClientMessage, CloseCode, Frame, FrameHeader, Interest, Subscription as Wish, TrackId,
     TrackInfo, TrackKind, is_frame,
@@ -288,6 +288,20 @@ fn a_sender_above_its_rate_is_closed() {
             .err()
     });
     assert_eq!(sent.map(|closing| closing.code), Some(CloseCode::RateExceeded));
+}
+
+#[test]
+fn small_frames_count_as_more_than_they_are() {
+    let mut settings = settings("relay", false);
+    settings.limits.max_upload_bps = 10 * 8 * MIN_COUNTED_FRAME_BYTES as u64;
+    let meeting = meeting(settings);
+    let ann = enter(&meeting, "ann", START);
+    let passed = (0..1000).take_while(|&sequence| {
+        let frame = picture(ann.session(), sequence, true);
+        assert!(frame.len() < MIN_COUNTED_FRAME_BYTES / 2);
+        meeting.media(&ann, &frame, START).is_ok()
+    });
+    assert_eq!(passed.count() as u64, 10 * UPLOAD_RATE_WINDOW.as_secs());
 }
 
 #[test]
