@@ -16,8 +16,9 @@ use videocall_types::limits::LIVENESS;
 const MAX_UNSENT_BYTES: u32 = 32 * 1024;
 
 /// A peer that acknowledges nothing for this long is gone, even where the application waits for
-/// nothing any more: while a response is flushed at its end.
-const UNACKNOWLEDGED_TIMEOUT: Duration = LIVENESS.saturating_mul(2);
+/// nothing any more: while a response is flushed at its end. Whoever acknowledges and does not read counts as gone too,
+/// so this is longer than the outbox's stall time, after which it is told why.
+const UNACKNOWLEDGED_TIMEOUT: Duration = LIVENESS.saturating_mul(4);
 
 /// Counts connections and turns away those that are too many.
 #[derive(Clone)]

@@ -1,9 +1,12 @@
 //! Each rule of the protocol is broken on each carrier: who breaks it gets its typed close, and a
 //! call beside it loses nothing.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use e2e::{Call, RawClient, RawEnd, Server, VideocallServer, endpoint, join, join_status};
+use e2e::{Call, Metrics, RawClient, RawEnd, Server, VideocallServer, endpoint, join, join_status};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::{interval, sleep, timeout};
 use videocall_client::TransportPreference;
 use videocall_types::api::{JoinResponse, RelayEndpoint, TransportKind};
 use videocall_types::limits::{MAX_CONTROL_BYTES, MAX_FRAME_BYTES, MAX_TRACKS, PROTOCOL_VERSION};
@@ -258,6 +261,63 @@ async fn connections_that_never_greet_are_closed() {
     });
     futures::future::join_all(closed).await;
     scene.is_undisturbed().await;
+}
+
+/// They show that they live, and take nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn receivers_that_never_read_are_closed_for_it() {
+    const UNREAD: &str = "unread";
+    let scene = Scene::set().await;
+    let ticket = join(&scene.server.url, UNREAD, "mallory")
+        .await
+        .expect("a ticket");
+    let way_in = |carrier| endpoint(&scene.server.url, &ticket, carrier).expect("an endpoint");
+    let mut sleepers = Vec::new();
+    for carrier in CARRIERS {
+        let sleeper = RawClient::join_and_sleep(&way_in(carrier), &ticket).await;
+        sleepers.push(sleeper.expect("let in"));
+    }
+    let (mut sender, welcome) = RawClient::join(&way_in(TransportKind::WebSocket), &ticket)
+        .await
+        .expect("let in");
+    sender.publish_camera(CAMERA).await.expect("accepted");
+    let ping = ClientMessage::Ping {
+        sent_at_us: 1,
+        rtt_us: 0,
+    };
+    let sending = async {
+        // 16 Mbit/s: a little less than what may be sent.
+        let mut pace = interval(Duration::from_millis(50));
+        for sequence in 0_u64.. {
+            pace.tick().await;
+            let picture = picture(welcome.session, sequence, 100_000);
+            sender.send_video(picture).await.expect("sent");
+            if sequence.is_multiple_of(20) {
+                for sleeper in &mut sleepers {
+                    let _closed = sleeper.send(ping.clone()).await;
+                }
+            }
+        }
+    };
+    let closed = async {
+        for carrier in CARRIERS {
+            while ends(&scene.server, carrier, CloseCode::SlowReceiver).await < 1.0 {
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+    };
+    tokio::select! {
+        () = sending => unreachable!("it sends for ever"),
+        closed = timeout(Duration::from_secs(60), closed) => closed.expect("both are closed"),
+    }
+    scene.is_undisturbed().await;
+}
+
+/// Sessions over this carrier that the server has ended for this reason.
+async fn ends(server: &Server, carrier: TransportKind, code: CloseCode) -> f64 {
+    let metrics = Metrics::of(server).await.expect("metrics");
+    let labels = [("transport", carrier.as_str()), ("reason", code.as_str())];
+    metrics.sum("videocall_ends_total", &labels)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -120,6 +120,14 @@ impl Egress {
         }
     }
 
+    /// To be called when the peer turns out to read nothing of what the carrier's own buffers take for it: it is
+    /// closed like one whose outbox nothing leaves.
+    pub fn unread(&self) {
+        if let Some((room, member)) = self.seat.get() {
+            room.meeting().unread(member, self.clock.now());
+        }
+    }
+
     fn trace(&self, class: MediaClass, now: Timestamp) {
         let mut entry = self.entry.lock();
         let traced = entry.as_mut().is_none_or(|entry| entry.handed_over(class, now));

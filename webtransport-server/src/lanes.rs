@@ -21,6 +21,10 @@ const IDLE: Duration = Duration::from_secs(30);
 /// and the layer goes on with the next keyframe on another.
 const STUCK: Duration = Duration::from_secs(1);
 
+/// A client that has read nothing for so long while streams to it got stuck is closed: as long as one that takes
+/// nothing at all (the outbox's stall time).
+const UNREAD: Duration = Duration::from_secs(10);
+
 /// Why a stream was reset, for the client: what was on it is too old.
 const RESET_STALE: VarInt = VarInt::from_u32(1);
 
@@ -59,6 +63,49 @@ pub(crate) struct Writing {
 pub(crate) struct Written {
     layer: LayerId,
     stream: Option<SendStream>,
+    stuck: bool,
+}
+
+/// Whether a client reads the streams that it is sent.
+///
+/// Its QUIC takes and acknowledges datagrams and a window's worth of each stream also while the program behind
+/// it reads nothing. Only reading makes it raise a stream's limit (RFC 9000 §4.1), and whoever reads a stream
+/// to the end of its window has done that. So of a client with one stream stuck at its limit after another and no
+/// limit raised in between it is known that it reads nothing. A path that stands still is no reason: then no
+/// limit is reached.
+#[derive(Debug, Default)]
+pub(crate) struct Reading {
+    /// When the first of the stuck streams was given up, and how many limits had been raised by then.
+    stuck: Option<(Instant, u64)>,
+    /// How many limits had been reached by the last of them.
+    reached: u64,
+}
+
+impl Reading {
+    /// Takes note of what became of a frame. `true` when the client reads nothing.
+    pub(crate) fn note(&mut self, written: &Written, connection: &Connection) -> bool {
+        if !written.stuck {
+            return false;
+        }
+        let frames = connection.quic_connection().stats();
+        let reached = frames.frame_tx.data_blocked + frames.frame_tx.stream_data_blocked;
+        // The connection's own limit is raised by a reset as well.
+        self.stuck(reached, frames.frame_rx.max_stream_data, Instant::now())
+    }
+
+    /// A stream was given up; so many limits were reached and raised until now.
+    fn stuck(&mut self, reached: u64, raised: u64, now: Instant) -> bool {
+        if std::mem::replace(&mut self.reached, reached) == reached {
+            return false;
+        }
+        match self.stuck {
+            Some((since, before)) if before == raised => now.duration_since(since) >= UNREAD,
+            _ => {
+                self.stuck = Some((now, raised));
+                false
+            }
+        }
+    }
 }
 
 impl Lanes {
@@ -149,13 +196,15 @@ impl Writing {
     /// Writes the frame, on a new stream if there is none. Comes back without the stream when it is
     /// stuck or the client does not want it.
     pub(crate) async fn run(mut self, connection: &Connection) -> Written {
+        let mut stuck = false;
         let mut stream = match self.stream.take() {
             Some(stream) => Some(stream),
             None => open(connection, self.priority).await,
         };
         if let Some(open) = &mut stream {
             let quic = open.quic_stream_mut();
-            if write(quic, &mut self.chunks).await.is_err() {
+            if let Err(error) = write(quic, &mut self.chunks).await {
+                stuck = matches!(error, LaneError::Stuck);
                 let _already_closed = quic.reset(RESET_STALE);
                 stream = None;
             }
@@ -163,6 +212,7 @@ impl Writing {
         Written {
             layer: self.layer,
             stream,
+            stuck,
         }
     }
 }
@@ -193,4 +243,25 @@ pub(crate) async fn write(stream: &mut QuicStream, mut chunks: &mut [Bytes]) -> 
         chunks = &mut chunks[written.chunks..];
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_raises_no_limit_between_two_stuck_streams_reads_nothing() {
+        let began = Instant::now();
+        let at = |seconds| began + Duration::from_secs(seconds);
+        let mut reading = Reading::default();
+        assert!(!reading.stuck(1, 3, at(0)));
+        assert!(!reading.stuck(2, 3, at(9)));
+        assert!(!reading.stuck(3, 4, at(11)), "something was read");
+        assert!(!reading.stuck(4, 4, at(20)));
+        assert!(
+            !reading.stuck(4, 4, at(21)),
+            "the path stood still, no limit was reached"
+        );
+        assert!(reading.stuck(5, 4, at(21)));
+    }
 }

@@ -15,7 +15,7 @@ use videocall_types::{LayerId, MediaClass, Timestamp, length_prefix};
 use wtransport::quinn::SendDatagramError;
 use wtransport::{Connection, SendStream, VarInt};
 
-use crate::lanes::{Lanes, Writing, Written};
+use crate::lanes::{Lanes, Reading, Writing, Written};
 
 /// QUIC sends what is of higher priority first, whenever there is any.
 pub(crate) const CONTROL_PRIORITY: i32 = 3;
@@ -31,7 +31,7 @@ const BLOCK: usize = 16 * 1024;
 
 /// Writes what the egress yields until it ends.
 pub(crate) async fn write(connection: &Connection, control: &mut SendStream, egress: &Egress) -> Disconnect {
-    let mut lanes = Lanes::default();
+    let (mut lanes, mut reading) = (Lanes::default(), Reading::default());
     let mut datagrams = Datagrams::new(connection);
     let mut prefixes = BytesMut::new();
     let mut control_busy = std::pin::pin!(None);
@@ -64,6 +64,9 @@ pub(crate) async fn write(connection: &Connection, control: &mut SendStream, egr
             }
             written = busy(video_busy.as_mut()) => {
                 video_busy.set(None);
+                if reading.note(&written, connection) {
+                    egress.unread();
+                }
                 lanes.end(written);
             }
             _ = tidy.tick() => lanes.close_idle(),

@@ -141,6 +141,11 @@ impl Meeting {
         }
     }
 
+    /// Closes a member that does not read, as its carrier knows.
+    pub fn unread(&self, member: &Member, now: Timestamp) {
+        self.close_when_stalled(member, Pushed::Stalled, now);
+    }
+
     /// The next packet for a member from these queues; `None` when nothing will come any more.
     ///
     /// One task at a time may wait for each queue. Keyframes that turn out to be needed are asked
