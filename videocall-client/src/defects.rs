@@ -6,7 +6,7 @@
 /// A defect, and what is to be avoided because of it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Defect {
-    /// Where it is reported.
+    /// Where it is reported, or how to see it.
     pub bug: &'static str,
     /// What happens, in words for people.
     pub effect: &'static str,
@@ -27,6 +27,15 @@ const TWO_STREAMS: Defect = Defect {
     effect: "this browser's WebTransport delivers two pictures at a time; Firefox 153 or later delivers all",
 };
 
+/// The page's thread asks the sound server for the latency and holds the audio graph's lock meanwhile. The server
+/// answers once it has given the next samples to the sound system, the graph makes them once it gets the lock: the page
+/// hangs for good, and with it all that Firefox does through its thread. It happens at the first question, mostly when
+/// the graph has much to do. PulseAudio's thread is what the server waits for, so systems that have none are spared.
+const LATENCY_HANGS: Defect = Defect {
+    bug: "no report is known; e2e/browser/tools/output-latency.mjs shows it",
+    effect: "this browser hangs when it is asked how late sound is heard",
+};
+
 /// The first version of Firefox without [`TWO_STREAMS`].
 const FIREFOX_WITH_STREAMS: u32 = 153;
 
@@ -40,6 +49,12 @@ pub fn web_transport(has: impl Fn(&str) -> bool, user_agent: &str) -> Option<&'s
     (firefox_version(user_agent)? < FIREFOX_WITH_STREAMS).then_some(&TWO_STREAMS)
 }
 
+/// Why an audio context must not be asked for `outputLatency`, nor for `getOutputTimestamp`.
+pub fn output_latency(user_agent: &str) -> Option<&'static Defect> {
+    let has_pulse_audio = user_agent.contains("X11") || user_agent.contains("Linux");
+    (has_pulse_audio && firefox_version(user_agent).is_some()).then_some(&LATENCY_HANGS)
+}
+
 /// The major version of a Firefox, by `Firefox/` in the user agent's name.
 fn firefox_version(user_agent: &str) -> Option<u32> {
     let (_, version) = user_agent.split_once("Firefox/")?;
@@ -47,14 +62,24 @@ fn firefox_version(user_agent: &str) -> Option<u32> {
     digits.parse().ok()
 }
 
-/// The same for the browser that this runs in.
+/// [`web_transport`] in the browser that this runs in.
 #[cfg(target_arch = "wasm32")]
 pub(crate) fn web_transport_here() -> Option<&'static Defect> {
+    web_transport(has_member, &user_agent())
+}
+
+/// [`output_latency`] in the browser that this runs in.
+#[cfg(target_arch = "wasm32")]
+pub(crate) fn output_latency_here() -> Option<&'static Defect> {
+    output_latency(&user_agent())
+}
+
+#[cfg(target_arch = "wasm32")]
+fn user_agent() -> String {
     use crate::media::web::js::get;
 
-    let global = js_sys::global();
-    let user_agent = get(&get(&global, "navigator"), "userAgent").as_string();
-    web_transport(has_member, &user_agent.unwrap_or_default())
+    let user_agent = get(&get(&js_sys::global(), "navigator"), "userAgent").as_string();
+    user_agent.unwrap_or_default()
 }
 
 /// Whether the path leads to something. The last step does not read it: the members of a prototype cannot be read.
@@ -106,6 +131,14 @@ mod tests {
         let before = FIREFOX.replace("153", "152");
         assert_eq!(web_transport(older, &before), Some(&TWO_STREAMS));
         assert_eq!(web_transport(older, "Firefox/"), None, "no version, no judgement");
+    }
+
+    #[test]
+    fn a_firefox_on_pulse_audio_is_not_asked_for_its_latency() {
+        assert_eq!(output_latency(FIREFOX), Some(&LATENCY_HANGS));
+        let windows = FIREFOX.replace("X11; Linux x86_64", "Windows NT 10.0; Win64; x64");
+        assert_eq!(output_latency(&windows), None);
+        assert_eq!(output_latency(CHROME), None);
     }
 
     #[test]
