@@ -9,7 +9,7 @@ use futures::channel::mpsc;
 use videocall_types::{CallMinute, Interest, LayerId, SessionId, TrackId, TrackInfo, TrackRef};
 
 use crate::config::ClientConfig;
-use crate::core::{ClientCore, Command, EncodedFrame, Event, View};
+use crate::core::{ClientCore, Command, EncodedFrame, EncoderLoad, Event, View};
 use crate::driver::{self, Channels, Clock, Connector, Figures};
 use crate::stats::{ConnectionStats, LayerStats};
 #[cfg(not(target_arch = "wasm32"))]
@@ -101,9 +101,6 @@ impl Client {
             events: events_in,
             figures: Arc::clone(&figures),
         };
-        let now = clock.now();
-        // Microseconds differ between the clients of a relay that restarts.
-        let core = ClientCore::new(config, now.as_micros(), now);
         let shared = Shared {
             commands: Mutex::new(commands),
             frames: Mutex::new(frames),
@@ -112,7 +109,13 @@ impl Client {
         let client = Self {
             shared: Arc::new(shared),
         };
-        let running = driver::run(core, connector, clock, channels);
+        let running = async move {
+            let config = prepared(config).await;
+            let now = clock.now();
+            // Microseconds differ between the clients of a relay that restarts.
+            let core = ClientCore::new(config, now.as_micros(), now);
+            driver::run(core, connector, clock, channels).await;
+        };
         (client, EventStream { events }, running)
     }
 
@@ -146,6 +149,15 @@ impl Client {
     /// See [`Client::publish`].
     pub fn send_frame(&self, frame: EncodedFrame) -> Result<(), CommandError> {
         give(&self.shared.frames, Command::SendFrame(frame))
+    }
+
+    /// Tells how an encoder gets on, about once a second: one that falls behind gets less to do by
+    /// [`Event::EncoderTargets`].
+    ///
+    /// # Errors
+    /// See [`Client::publish`].
+    pub fn report_encoder(&self, load: EncoderLoad) -> Result<(), CommandError> {
+        self.command(Command::EncoderLoad(load))
     }
 
     /// Shows somebody's picture like this from now on, or differently than before. With the first
@@ -259,6 +271,20 @@ fn give(channel: &Sender, command: Command) -> Result<(), CommandError> {
             CommandError::Closed
         }
     })
+}
+
+/// What a browser decodes it says only when it is asked, and not at once.
+#[cfg(target_arch = "wasm32")]
+async fn prepared(mut config: ClientConfig) -> ClientConfig {
+    if config.decodable_codecs.is_empty() {
+        config.decodable_codecs = crate::media::web::codecs::decodable().await;
+    }
+    config
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+async fn prepared(config: ClientConfig) -> ClientConfig {
+    config
 }
 
 #[cfg(not(target_arch = "wasm32"))]

@@ -11,6 +11,7 @@ use super::report::Reporter;
 use crate::Client;
 use crate::bridge::messages::{CaptureEnd, FromEngine, Opening};
 use crate::call::{CallEvent, Notice};
+use crate::core::{EncoderTarget, Receivers};
 use crate::media::device_error::Source;
 use crate::media::feed::FeedKind;
 use crate::media::parameters::{CAMERA, SCREEN};
@@ -40,6 +41,9 @@ pub(super) struct Sent {
     client: Client,
     page: Rc<Reporter>,
     muted: Cell<bool>,
+    /// What the encoders are to do, and for whom, also for those that begin later.
+    targets: RefCell<Vec<EncoderTarget>>,
+    receivers: Cell<Receivers>,
     microphone: Slot<AudioSender>,
     camera: Slot<VideoSender>,
     screen: Slot<VideoSender>,
@@ -97,6 +101,8 @@ impl Sent {
             client,
             page,
             muted: Cell::new(muted),
+            targets: RefCell::default(),
+            receivers: Cell::default(),
             microphone: Slot::default(),
             camera: Slot::default(),
             screen: Slot::default(),
@@ -122,6 +128,7 @@ impl Sent {
         let sender = AudioSender::start(MICROPHONE, sound, self.client.clone(), events);
         sender.set_flowing(self.microphone.accepted.get());
         sender.set_muted(self.muted.get());
+        sender.set_targets(&self.targets.borrow());
         self.microphone.opening.set(opening);
         self.microphone.sender.replace(Some(sender));
         // Fails when the client has ended; so below.
@@ -147,7 +154,10 @@ impl Sent {
         }
         let events = self.sender_events(device, opening);
         slot.opening.set(opening);
-        slot.begin_to_send(VideoSender::start(source, pictures, self.client.clone(), events));
+        let sender = VideoSender::start(source, pictures, self.client.clone(), events);
+        sender.set_targets(&self.targets.borrow());
+        sender.set_receivers(self.receivers.get());
+        slot.begin_to_send(sender);
         match device {
             Source::Screen => self.client.publish(source.expected(false)).ok(),
             _ => self.client.set_muted(source.track, false).ok(),
@@ -253,6 +263,29 @@ impl Sent {
             .find(|(source, _)| source.track == track)
         {
             slot.set_layers(layers);
+        }
+    }
+
+    /// What the encoders are to do.
+    pub(super) fn aim(&self, targets: Vec<EncoderTarget>) {
+        for (_, slot) in self.pictures() {
+            if let Some(sender) = slot.sender.borrow().as_ref() {
+                sender.set_targets(&targets);
+            }
+        }
+        if let Some(sender) = self.microphone.sender.borrow().as_ref() {
+            sender.set_targets(&targets);
+        }
+        self.targets.replace(targets);
+    }
+
+    /// Who receives what is sent.
+    pub(super) fn set_receivers(&self, receivers: Receivers) {
+        self.receivers.set(receivers);
+        for (_, slot) in self.pictures() {
+            if let Some(sender) = slot.sender.borrow().as_ref() {
+                sender.set_receivers(receivers);
+            }
         }
     }
 

@@ -122,7 +122,8 @@ impl Engine {
                 track,
                 spatial_layers,
             } => sent.watched(track, spatial_layers),
-            Event::EncoderTargets(_) | Event::Receivers(_) => {}
+            Event::EncoderTargets(targets) => sent.aim(targets),
+            Event::Receivers(receivers) => sent.set_receivers(receivers),
             Event::Speakers(sessions) => received.push(CallEvent::Speakers(sessions)),
             Event::Reachability {
                 other_relays_reachable,

@@ -5,6 +5,7 @@
 //! connections to the core.
 
 pub mod clock;
+pub mod codec_choice;
 pub mod color;
 pub mod conceal;
 pub mod device_error;
@@ -25,6 +26,7 @@ pub mod stretch;
 pub mod sync;
 pub mod tone;
 pub mod transit;
+pub mod work;
 
 #[cfg(target_arch = "wasm32")]
 pub mod web;

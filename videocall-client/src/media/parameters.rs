@@ -1,6 +1,8 @@
 //! Sizes, rates and bitrates of what is sent: one struct per kind of source, each number with its
 //! reason.
 
+use videocall_types::VideoCodec;
+
 /// How pictures of one source are encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VideoParameters {
@@ -88,6 +90,27 @@ pub const AUDIO_SAMPLE_RATE: u32 = 48_000;
 /// Length of an Opus frame, microseconds: the usual compromise between delay and overhead.
 pub const AUDIO_FRAME_US: u32 = 20_000;
 
+/// Constrained baseline of H.264, which needs no picture to be held back, by level: macroblocks of a picture,
+/// macroblocks per second, codec string (ITU-T H.264 table A-1, columns MaxFS and MaxMBPS).
+const H264_LEVELS: [(u64, u64, &str); 6] = [
+    (396, 11_880, "avc1.42E00D"),
+    (1_620, 40_500, "avc1.42E01E"),
+    (3_600, 108_000, "avc1.42E01F"),
+    (8_192, 245_760, "avc1.42E028"),
+    (22_080, 589_824, "avc1.42E032"),
+    (36_864, 983_040, "avc1.42E033"),
+];
+
+/// AV1 main profile with 8 bits, by level: luma samples of a picture, luma samples per second, codec string (AV1
+/// specification annex A.3, columns MaxPicSize and MaxDisplayRate).
+const AV1_LEVELS: [(u64, u64, &str); 5] = [
+    (147_456, 4_423_680, "av01.0.00M.08"),
+    (665_856, 19_975_680, "av01.0.04M.08"),
+    (1_065_024, 31_950_720, "av01.0.05M.08"),
+    (2_359_296, 70_778_880, "av01.0.08M.08"),
+    (8_912_896, 267_386_880, "av01.0.12M.08"),
+];
+
 /// VP9 profile 0 with 8 bits, by level: luma samples of a picture, luma samples per second, codec string
 /// ("VP9 Levels", WebM project, columns Max Luma Picture Size and Max Luma Sample Rate).
 const VP9_LEVELS: [(u64, u64, &str); 6] = [
@@ -99,11 +122,16 @@ const VP9_LEVELS: [(u64, u64, &str); 6] = [
     (8_912_896, 311_951_360, "vp09.00.50.08"),
 ];
 
+/// Percent of the packets that Opus prepares for by repeating the last frame coarsely: it repeats nothing while it
+/// expects no loss (RFC 6716 §2.1.7). What repeats whole frames is the client's core, as far as the path loses any.
+pub const AUDIO_EXPECTED_LOSS: u32 = 5;
+
 /// The codec string for Opus.
 pub const AUDIO_CODEC: &str = "opus";
 
-/// Scalability modes in the order in which they are tried; `None` leaves it to the encoder.
-pub const SCALABILITY_MODES: [Option<&str>; 3] = [Some("L1T3"), Some("L1T1"), None];
+/// Scalability modes in the order in which they are tried; `None` leaves it to the encoder. Upper temporal layers
+/// are what a relay leaves out first for whoever has a slow path.
+pub const SCALABILITY_MODES: [Option<&str>; 4] = [Some("L1T3"), Some("L1T2"), Some("L1T1"), None];
 
 impl VideoParameters {
     /// The largest layer: what a capture is asked for.
@@ -137,16 +165,21 @@ impl VideoParameters {
 }
 
 impl LayerParameters {
-    /// Codec strings for pictures of this size in the order in which they are tried: VP9 needs the fewest
-    /// bits, VP8 is decoded everywhere.
-    pub fn codecs(&self, (width, height): (u32, u32)) -> impl Iterator<Item = &'static str> {
-        let picture = u64::from(width) * u64::from(height);
-        let rate = picture * u64::from(self.frames_per_second);
-        let vp9 = VP9_LEVELS
-            .into_iter()
-            .find(|&(largest, fastest, _)| picture <= largest && rate <= fastest)
-            .map(|(_, _, codec)| codec);
-        vp9.into_iter().chain(["vp8"])
+    /// The codec string of a family for pictures of this size; `None` beyond all levels.
+    pub fn codec(&self, family: VideoCodec, (width, height): (u32, u32)) -> Option<&'static str> {
+        let samples = u64::from(width) * u64::from(height);
+        let macroblocks = u64::from(width.div_ceil(16)) * u64::from(height.div_ceil(16));
+        let level = |levels: &[(u64, u64, &'static str)], picture: u64| {
+            let rate = picture * u64::from(self.frames_per_second);
+            let fits = |level: &&(u64, u64, &str)| picture <= level.0 && rate <= level.1;
+            levels.iter().find(fits).map(|level| level.2)
+        };
+        match family {
+            VideoCodec::Vp8 => Some("vp8"),
+            VideoCodec::Vp9 => level(&VP9_LEVELS, samples),
+            VideoCodec::H264 => level(&H264_LEVELS, macroblocks),
+            VideoCodec::Av1 => level(&AV1_LEVELS, samples),
+        }
     }
 
     /// The size at which a capture is encoded: its own, or scaled down to fit with its aspect
@@ -235,14 +268,22 @@ mod tests {
     }
 
     #[test]
-    fn the_level_of_vp9_follows_the_size() {
-        let first = |parameters: &LayerParameters, size| parameters.codecs(size).next();
-        assert_eq!(first(&FACE, (320, 180)), Some("vp09.00.11.08"));
-        assert_eq!(first(&FACE, (640, 360)), Some("vp09.00.21.08"));
-        assert_eq!(first(TEXT, (1280, 720)), Some("vp09.00.31.08"));
-        assert_eq!(first(TEXT, (1920, 1080)), Some("vp09.00.40.08"));
-        assert_eq!(first(TEXT, (9999, 9999)), Some("vp8"), "beyond all levels");
-        assert_eq!(FACE.codecs((640, 360)).last(), Some("vp8"));
+    fn the_level_follows_the_size() {
+        use VideoCodec::{Av1, H264, Vp8, Vp9};
+        assert_eq!(FACE.codec(Vp9, (320, 180)), Some("vp09.00.11.08"));
+        assert_eq!(FACE.codec(Vp9, (640, 360)), Some("vp09.00.21.08"));
+        assert_eq!(TEXT.codec(Vp9, (1280, 720)), Some("vp09.00.31.08"));
+        assert_eq!(TEXT.codec(Vp9, (1920, 1080)), Some("vp09.00.40.08"));
+        assert_eq!(FACE.codec(H264, (320, 180)), Some("avc1.42E00D"));
+        assert_eq!(FACE.codec(H264, (640, 360)), Some("avc1.42E01E"));
+        assert_eq!(CAMERA.layers[2].codec(H264, (1280, 720)), Some("avc1.42E01F"));
+        assert_eq!(TEXT.codec(H264, (1920, 1080)), Some("avc1.42E028"));
+        assert_eq!(FACE.codec(Av1, (640, 360)), Some("av01.0.04M.08"));
+        assert_eq!(TEXT.codec(Av1, (1920, 1080)), Some("av01.0.08M.08"));
+        for family in [Vp9, H264, Av1] {
+            assert_eq!(TEXT.codec(family, (9999, 9999)), None, "beyond all levels");
+        }
+        assert_eq!(TEXT.codec(Vp8, (9999, 9999)), Some("vp8"));
     }
 
     #[test]

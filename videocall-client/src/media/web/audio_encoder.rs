@@ -15,7 +15,7 @@ use web_sys::{
 
 use super::guard::Guard;
 use super::js;
-use crate::media::parameters::{AUDIO_CODEC, AUDIO_FRAME_US, VOICE_BITRATE_BPS};
+use crate::media::parameters::{AUDIO_CODEC, AUDIO_EXPECTED_LOSS, AUDIO_FRAME_US};
 
 /// Sound as it comes out.
 pub(super) struct EncodedSound {
@@ -29,6 +29,9 @@ pub(super) struct EncodedSound {
 pub(super) struct SoundEncoder {
     encoder: AudioEncoder,
     sample_rate: u32,
+    bitrate_bps: u32,
+    /// The browser takes what is particular to Opus.
+    extras: bool,
     failed: Rc<Cell<bool>>,
     _output: Closure<dyn FnMut(EncodedAudioChunk)>,
     _error: Closure<dyn FnMut(JsValue)>,
@@ -38,9 +41,10 @@ impl SoundEncoder {
     /// Opens an encoder for samples at this rate; `output` gets every frame.
     pub(super) async fn open(
         sample_rate: u32,
+        bitrate_bps: u32,
         output: impl Fn(EncodedSound) + 'static,
     ) -> Result<Self, JsValue> {
-        let configuration = choose(sample_rate)
+        let extras = choose(sample_rate, bitrate_bps)
             .await
             .ok_or("this browser does not encode Opus")?;
         let failed = Rc::new(Cell::new(false));
@@ -61,10 +65,12 @@ impl SoundEncoder {
             on_output.as_ref().unchecked_ref(),
         );
         let encoder = AudioEncoder::new(&init)?;
-        encoder.configure(&configuration)?;
+        encoder.configure(&configuration(sample_rate, bitrate_bps, extras))?;
         Ok(Self {
             encoder,
             sample_rate,
+            bitrate_bps,
+            extras,
             failed,
             _output: on_output,
             _error: on_error,
@@ -73,6 +79,17 @@ impl SoundEncoder {
 
     pub(super) fn sample_rate(&self) -> u32 {
         self.sample_rate
+    }
+
+    /// Takes another bitrate from the next piece on.
+    pub(super) fn aim_at(&mut self, bitrate_bps: u32) {
+        if self.bitrate_bps == bitrate_bps {
+            return;
+        }
+        self.bitrate_bps = bitrate_bps;
+        let configuration = configuration(self.sample_rate, bitrate_bps, self.extras);
+        // A failure shows in `has_failed`.
+        self.encoder.configure(&configuration).ok();
     }
 
     /// It has reported an error and encodes no more.
@@ -109,23 +126,23 @@ impl Drop for SoundEncoder {
     }
 }
 
-/// With everything a voice on a lossy path wants, else plain.
-async fn choose(sample_rate: u32) -> Option<AudioEncoderConfig> {
+/// Whether with everything a voice on a lossy path wants, or plain.
+async fn choose(sample_rate: u32, bitrate_bps: u32) -> Option<bool> {
     for extras in [true, false] {
-        let configuration = configuration(sample_rate, extras);
+        let configuration = configuration(sample_rate, bitrate_bps, extras);
         let supported = JsFuture::from(AudioEncoder::is_config_supported(&configuration))
             .await
             .is_ok_and(|support: AudioEncoderSupport| support.get_supported().unwrap_or(false));
         if supported {
-            return Some(configuration);
+            return Some(extras);
         }
     }
     None
 }
 
-fn configuration(sample_rate: u32, extras: bool) -> AudioEncoderConfig {
+fn configuration(sample_rate: u32, bitrate_bps: u32, extras: bool) -> AudioEncoderConfig {
     let configuration = AudioEncoderConfig::new(AUDIO_CODEC, 1, sample_rate);
-    configuration.set_bitrate(VOICE_BITRATE_BPS);
+    configuration.set_bitrate(bitrate_bps);
     if extras {
         let opus = Object::new();
         js::set(&opus, "frameDuration", &AUDIO_FRAME_US.into());
@@ -133,6 +150,9 @@ fn configuration(sample_rate: u32, extras: bool) -> AudioEncoderConfig {
         // stamps what follows a pause as if there had been none, so that capture times fall behind with
         // every pause; and receivers could not tell a pause from lost packets.
         js::set(&opus, "useinbandfec", &JsValue::TRUE);
+        js::set(&opus, "packetlossperc", &AUDIO_EXPECTED_LOSS.into());
+        js::set(&opus, "application", &"voip".into());
+        js::set(&opus, "signal", &"voice".into());
         js::set(&opus, "usedtx", &JsValue::FALSE);
         js::set(&configuration, "opus", &opus);
     }

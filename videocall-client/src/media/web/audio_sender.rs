@@ -14,11 +14,11 @@ use super::capture::{Sound, SoundSource};
 use super::js;
 use super::video_sender::SenderEvent;
 use crate::Client;
-use crate::core::EncodedFrame;
+use crate::core::{EncodedFrame, EncoderTarget};
 use crate::media::clock::CaptureClock;
 use crate::media::level::LevelMeter;
 use crate::media::muted_speech::MutedSpeech;
-use crate::media::parameters::{AUDIO_CODEC, AUDIO_SAMPLE_RATE};
+use crate::media::parameters::{AUDIO_CODEC, AUDIO_SAMPLE_RATE, VOICE_BITRATE_BPS};
 use crate::media::rate::RateMeter;
 use crate::stats::LocalTrackStats;
 use crate::transport::web::WebClock;
@@ -46,6 +46,7 @@ struct Sending {
     muted: Cell<bool>,
     /// The relay takes frames of the track.
     flowing: Cell<bool>,
+    bitrate_bps: Cell<u32>,
     clock: RefCell<CaptureClock>,
     /// Time and level of the pieces in the encoder.
     levels: RefCell<VecDeque<(i64, LevelMeter)>>,
@@ -80,6 +81,7 @@ impl AudioSender {
             stopped: Cell::new(false),
             muted: Cell::new(true),
             flowing: Cell::new(false),
+            bitrate_bps: Cell::new(VOICE_BITRATE_BPS),
             clock: RefCell::default(),
             levels: RefCell::default(),
             level: Cell::new(0.0),
@@ -99,6 +101,16 @@ impl AudioSender {
     /// Whether the relay takes frames of the track.
     pub(crate) fn set_flowing(&self, flowing: bool) {
         self.0.flowing.set(flowing);
+    }
+
+    /// What the track is to take; that of others is of no interest.
+    pub(crate) fn set_targets(&self, targets: &[EncoderTarget]) {
+        let ours = targets
+            .iter()
+            .find(|target| target.track == self.0.track && target.active);
+        if let Some(target) = ours {
+            self.0.bitrate_bps.set(target.bitrate_bps);
+        }
     }
 
     /// A muted microphone is not encoded.
@@ -184,9 +196,10 @@ impl Sending {
         }
         self.prepare(slot, sound.sample_rate, stamp_us).await?;
         slot.expected_us = stamp_us + sound.duration_us;
-        let Some(encoder) = &slot.encoder else {
+        let Some(encoder) = &mut slot.encoder else {
             return Ok(());
         };
+        encoder.aim_at(self.bitrate_bps.get());
         if encoder.queue_size() < MAX_ENCODER_QUEUE {
             self.note_level(stamp_us, level);
             // A failure shows in `has_failed` with the next piece.
@@ -218,7 +231,8 @@ impl Sending {
         slot.encoder = None;
         self.levels.borrow_mut().clear();
         let sending = Rc::downgrade(self);
-        let opened = SoundEncoder::open(sample_rate, move |sound| {
+        let bitrate_bps = self.bitrate_bps.get();
+        let opened = SoundEncoder::open(sample_rate, bitrate_bps, move |sound| {
             if let Some(sending) = sending.upgrade() {
                 sending.send(sound);
             }

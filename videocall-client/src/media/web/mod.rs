@@ -5,6 +5,7 @@ mod audio_encoder;
 pub(crate) mod audio_sender;
 mod canvas;
 pub(crate) mod capture;
+pub(crate) mod codecs;
 pub mod devices;
 mod guard;
 pub(crate) mod js;

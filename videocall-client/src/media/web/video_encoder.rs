@@ -1,31 +1,49 @@
-//! A configured encoder for pictures (W3C WebCodecs §6): choosing a codec that this browser has, and
-//! turning its output into frames.
+//! A configured encoder for pictures (W3C WebCodecs §6): choosing a codec and hardware that this browser really has,
+//! and turning its output into frames.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use videocall_types::DecoderConfig;
+use js_sys::Object;
+use videocall_types::{DecoderConfig, VideoCodec};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
-    CodecState, EncodedVideoChunk, EncodedVideoChunkMetadata, EncodedVideoChunkType, LatencyMode,
-    VideoDecoderConfig, VideoEncoder, VideoEncoderConfig, VideoEncoderEncodeOptions, VideoEncoderInit,
-    VideoEncoderSupport, VideoFrame,
+    CodecState, EncodedVideoChunk, EncodedVideoChunkMetadata, EncodedVideoChunkType, HardwareAcceleration,
+    LatencyMode, VideoDecoderConfig, VideoEncoder, VideoEncoderBitrateMode, VideoEncoderConfig,
+    VideoEncoderEncodeOptions, VideoEncoderInit, VideoEncoderSupport, VideoFrame,
 };
 
 use super::js;
 use crate::media::color::{ColorSpace, codec_with_color};
-use crate::media::parameters::{LayerParameters, PlannedLayer, SCALABILITY_MODES};
+use crate::media::parameters::{PlannedLayer, SCALABILITY_MODES};
+use crate::media::work::Work;
+use crate::transport::web::WebClock;
+
+/// Height of pictures from which hardware is worth its start, pixels. Browsers think so, too.
+const LEAST_FOR_HARDWARE: u32 = 360;
 
 /// What an encoder was opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Encoding {
     pub(super) codec: &'static str,
     pub(super) mode: Option<&'static str>,
+    /// Whether it is asked of hardware; what browsers say of that is not always true.
+    pub(super) hardware: HardwareAcceleration,
+    /// Every picture has its share of the bitrate, as a path carries it.
+    pub(super) constant: bool,
     pub(super) width: u32,
     pub(super) height: u32,
+}
+
+/// What an encoder is to aim at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Aim {
+    pub(super) bitrate_bps: u32,
+    pub(super) frames_per_second: u32,
 }
 
 /// A picture as it comes out.
@@ -43,28 +61,45 @@ pub(super) struct EncodedPicture {
 /// An encoder that is closed when it is dropped.
 pub(super) struct PictureEncoder {
     encoder: VideoEncoder,
+    encoding: Encoding,
+    content_hint: &'static str,
+    aim: Aim,
     failed: Rc<Cell<bool>>,
     /// Pictures that go in say what their colours mean.
     told: Rc<Cell<bool>>,
+    work: Rc<RefCell<Work>>,
     _output: Closure<dyn FnMut(EncodedVideoChunk, JsValue)>,
     _error: Closure<dyn FnMut(JsValue)>,
 }
 
 impl PictureEncoder {
-    /// Finds an encoding for a layer.
-    pub(super) async fn choose(layer: &PlannedLayer) -> Option<Encoding> {
-        let parameters = &layer.parameters;
+    /// Finds an encoding of this family for a layer: with temporal layers rather than without, and of these by
+    /// hardware, where that is trusted, rather than by software.
+    pub(super) async fn choose(
+        layer: &PlannedLayer,
+        family: VideoCodec,
+        trust_hardware: bool,
+    ) -> Option<Encoding> {
         let (width, height) = layer.size;
-        for codec in parameters.codecs(layer.size) {
-            for mode in SCALABILITY_MODES {
-                let encoding = Encoding {
-                    codec,
-                    mode,
-                    width,
-                    height,
-                };
-                if is_supported(&configuration(parameters, &encoding)).await {
-                    return Some(encoding);
+        let codec = layer.parameters.codec(family, layer.size)?;
+        let first = match trust_hardware && height >= LEAST_FOR_HARDWARE {
+            true => HardwareAcceleration::PreferHardware,
+            false => HardwareAcceleration::PreferSoftware,
+        };
+        for mode in SCALABILITY_MODES {
+            for hardware in [first, HardwareAcceleration::NoPreference] {
+                for constant in [true, false] {
+                    let encoding = Encoding {
+                        codec,
+                        mode,
+                        hardware,
+                        constant,
+                        width,
+                        height,
+                    };
+                    if is_supported(&configuration(&encoding, layer.aim())).await {
+                        return Some(encoding);
+                    }
                 }
             }
         }
@@ -73,18 +108,22 @@ impl PictureEncoder {
 
     /// Opens an encoder; `output` gets every picture.
     pub(super) fn open(
-        parameters: &LayerParameters,
-        content_hint: &str,
         encoding: Encoding,
+        content_hint: &'static str,
+        aim: Aim,
         output: impl Fn(EncodedPicture) + 'static,
     ) -> Result<Self, JsValue> {
         let (failed, told) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(true)));
-        let colors_told = told.clone();
-        let on_output = Closure::<dyn FnMut(EncodedVideoChunk, JsValue)>::new(move |chunk, metadata| {
-            if let Some(picture) = picture(&chunk, &metadata, &encoding, colors_told.get()) {
-                output(picture);
-            }
-        });
+        let work = Rc::new(RefCell::new(Work::default()));
+        let (done, colors_told) = (work.clone(), told.clone());
+        let on_output = Closure::<dyn FnMut(EncodedVideoChunk, JsValue)>::new(
+            move |chunk: EncodedVideoChunk, metadata| {
+                done.borrow_mut().ended(chunk.timestamp() as i64, WebClock::now());
+                if let Some(picture) = picture(&chunk, &metadata, &encoding, colors_told.get()) {
+                    output(picture);
+                }
+            },
+        );
         let on_error = Closure::<dyn FnMut(JsValue)>::new({
             let failed = failed.clone();
             move |error| {
@@ -97,13 +136,17 @@ impl PictureEncoder {
             on_output.as_ref().unchecked_ref(),
         );
         let encoder = VideoEncoder::new(&init)?;
-        let configuration = configuration(parameters, &encoding);
+        let configuration = configuration(&encoding, aim);
         configuration.set_content_hint(content_hint);
         encoder.configure(&configuration)?;
         Ok(Self {
             encoder,
+            encoding,
+            content_hint,
+            aim,
             failed,
             told,
+            work,
             _output: on_output,
             _error: on_error,
         })
@@ -125,7 +168,33 @@ impl PictureEncoder {
         options.set_key_frame(keyframe);
         let matrix = js::get(&js::get(picture, "colorSpace"), "matrix");
         self.told.set(!matrix.is_null());
+        self.work
+            .borrow_mut()
+            .began(picture.timestamp() as i64, WebClock::now());
         self.encoder.encode_with_options(picture, &options)
+    }
+
+    /// Aims at another bitrate or frame rate from the next picture on. The same codec, size and mode: the encoder
+    /// goes on (W3C WebCodecs §6.4), without a keyframe where the browser allows.
+    pub(super) fn aim_at(&mut self, aim: Aim) {
+        if self.aim == aim {
+            return;
+        }
+        self.aim = aim;
+        let configuration = configuration(&self.encoding, aim);
+        configuration.set_content_hint(self.content_hint);
+        // A failure shows in `has_failed`.
+        self.encoder.configure(&configuration).ok();
+    }
+
+    /// It was asked of hardware, and its first pictures took so long that there is none behind it, or a bad one.
+    pub(super) fn is_false_hardware(&self) -> bool {
+        self.encoding.is_hardware() && self.work.borrow().is_slow(WebClock::now())
+    }
+
+    /// How long it has worked since the last time it was asked.
+    pub(super) fn take_work(&self) -> Duration {
+        self.work.borrow_mut().take()
     }
 }
 
@@ -137,23 +206,52 @@ impl Drop for PictureEncoder {
     }
 }
 
+impl Encoding {
+    pub(super) fn is_hardware(&self) -> bool {
+        self.hardware == HardwareAcceleration::PreferHardware
+    }
+}
+
+impl PlannedLayer {
+    /// What the layer is to have while nobody has said otherwise.
+    pub(super) fn aim(&self) -> Aim {
+        Aim {
+            bitrate_bps: self.parameters.bitrate_for(self.size.0, self.size.1),
+            frames_per_second: self.parameters.frames_per_second,
+        }
+    }
+}
+
 async fn is_supported(configuration: &VideoEncoderConfig) -> bool {
     JsFuture::from(VideoEncoder::is_config_supported(configuration))
         .await
         .is_ok_and(|support: VideoEncoderSupport| support.get_supported().unwrap_or(false))
 }
 
-fn configuration(parameters: &LayerParameters, encoding: &Encoding) -> VideoEncoderConfig {
+fn configuration(encoding: &Encoding, aim: Aim) -> VideoEncoderConfig {
     let Encoding {
         codec,
         mode,
+        hardware,
+        constant,
         width,
         height,
     } = *encoding;
     let configuration = VideoEncoderConfig::new(codec, height, width);
-    configuration.set_bitrate(parameters.bitrate_for(width, height));
-    configuration.set_framerate(f64::from(parameters.frames_per_second));
+    configuration.set_bitrate(aim.bitrate_bps);
+    configuration.set_framerate(f64::from(aim.frames_per_second.max(1)));
     configuration.set_latency_mode(LatencyMode::Realtime);
+    configuration.set_bitrate_mode(match constant {
+        true => VideoEncoderBitrateMode::Constant,
+        false => VideoEncoderBitrateMode::Variable,
+    });
+    configuration.set_hardware_acceleration(hardware);
+    if VideoCodec::of(codec) == Some(VideoCodec::H264) {
+        // Parameter sets in the keyframes, so that there is nothing to be known besides.
+        let avc = Object::new();
+        js::set(&avc, "format", &"annexb".into());
+        js::set(&configuration, "avc", &avc);
+    }
     if let Some(mode) = mode {
         configuration.set_scalability_mode(mode);
     }

@@ -8,17 +8,20 @@ use std::time::Duration;
 
 use futures::future::{Either, select};
 use videocall_types::limits::MAX_SPATIAL_LAYERS;
-use videocall_types::{DecoderConfig, LayerInfo, Timestamp, TrackId, TrackInfo, TrackKind};
+use videocall_types::{
+    DecoderConfig, LayerInfo, Timestamp, TrackId, TrackInfo, TrackKind, VideoCodec, VideoCodecs,
+};
 use wasm_bindgen_futures::spawn_local;
-use web_sys::{VideoFrame, VideoFrameInit};
+use web_sys::{HardwareAcceleration, VideoFrame, VideoFrameInit};
 
 use super::capture::PictureSource;
 use super::guard::Guard;
 use super::js;
-use super::video_encoder::{EncodedPicture, Encoding, PictureEncoder};
+use super::video_encoder::{Aim, EncodedPicture, Encoding, PictureEncoder};
 use crate::Client;
-use crate::core::EncodedFrame;
+use crate::core::{EncodedFrame, EncoderLoad, EncoderTarget, Receivers};
 use crate::media::clock::CaptureClock;
+use crate::media::codec_choice::CodecChoice;
 use crate::media::parameters::{PlannedLayer, VideoParameters, temporal_layers};
 use crate::media::rate::RateMeter;
 use crate::stats::LocalTrackStats;
@@ -27,6 +30,9 @@ use crate::transport::web::{WebClock, sleep};
 /// A picture that does not change is not captured again (a shared screen); its last capture is then
 /// encoded this often, which sharpens it and answers requests for keyframes.
 const REPEAT_AFTER: Duration = Duration::from_millis(250);
+
+/// How often the client hears how the encoders get on.
+const LOAD_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Encoders that may fail one after the other before the source is given up.
 const MAX_ENCODER_FAILURES: u32 = 5;
@@ -59,8 +65,13 @@ impl VideoSource {
         let planned = self.parameters.plan(largest.max_width, largest.max_height);
         let expected = planned.into_iter().map(|layer| {
             let encoding = Encoding {
-                codec: layer.parameters.codecs(layer.size).next().unwrap_or_default(),
+                codec: layer
+                    .parameters
+                    .codec(VideoCodec::Vp8, layer.size)
+                    .unwrap_or_default(),
                 mode: Some("L1T3"),
+                hardware: HardwareAcceleration::NoPreference,
+                constant: true,
                 width: layer.size.0,
                 height: layer.size.1,
             };
@@ -107,13 +118,31 @@ struct Sending {
     stopped: Cell<bool>,
     /// The relay takes frames of the track.
     flowing: Cell<bool>,
-    /// The layers that anybody shows.
+    /// The layers that anybody shows; of use until there are targets, which know that, too.
     wanted: Cell<Layers>,
+    targets: RefCell<Option<Targets>>,
+    choice: Cell<CodecChoice>,
+    /// What is encoded has to be chosen anew.
+    choose: Cell<bool>,
+    /// Families of which hardware has shown that it is none.
+    false_hardware: Cell<VideoCodecs>,
     keyframes_wanted: Cell<Layers>,
     /// A frame was lost on the way to the client: what refers to it is of no use.
     broken: Cell<Layers>,
     clock: RefCell<CaptureClock>,
     sent: RefCell<[SentLayer; MAX_SPATIAL_LAYERS as usize]>,
+    load: RefCell<Load>,
+}
+
+/// What each layer is to have, if it is encoded.
+type Targets = [Option<Aim>; MAX_SPATIAL_LAYERS as usize];
+
+/// How the encoders get on.
+#[derive(Default)]
+struct Load {
+    since: Timestamp,
+    captured: u32,
+    dropped: u32,
 }
 
 /// What was sent of a layer.
@@ -173,6 +202,11 @@ impl VideoSender {
             stopped: Cell::new(false),
             flowing: Cell::new(false),
             wanted: Cell::new(Layers::ALL),
+            targets: RefCell::default(),
+            choice: Cell::default(),
+            choose: Cell::new(false),
+            false_hardware: Cell::new(VideoCodecs::NONE),
+            load: RefCell::default(),
             keyframes_wanted: Cell::new(Layers::ALL),
             broken: Cell::default(),
             clock: RefCell::default(),
@@ -196,12 +230,43 @@ impl VideoSender {
         }
     }
 
-    /// The layers that somebody shows; the others are not encoded.
+    /// The layers that somebody shows; the others are not encoded. Once there are targets, those count.
     pub(crate) fn set_wanted(&self, spatial_layers: &[u8]) {
         let layers = spatial_layers.iter().map(|&spatial| Layers::of(spatial));
         let wanted = layers.fold(Layers::default(), Layers::with);
-        let before = self.0.wanted.replace(wanted);
-        self.0.want_keyframes(wanted.without(before));
+        let before = self.0.active();
+        self.0.wanted.set(wanted);
+        self.0.want_keyframes(self.0.active().without(before));
+    }
+
+    /// Others receive from now on.
+    pub(crate) fn set_receivers(&self, receivers: Receivers) {
+        let mut choice = self.0.choice.get();
+        if choice.set_receivers(receivers) {
+            self.0.choose.set(true);
+        }
+        self.0.choice.set(choice);
+    }
+
+    /// What the layers of this track are to have; those of other tracks are of no interest.
+    pub(crate) fn set_targets(&self, targets: &[EncoderTarget]) {
+        let ours = |target: &&EncoderTarget| target.track == self.0.source.track;
+        let mut layers = Targets::default();
+        let mut any = false;
+        for target in targets.iter().filter(ours) {
+            any = true;
+            if let Some(layer) = layers.get_mut(usize::from(target.spatial)) {
+                *layer = target.active.then_some(Aim {
+                    bitrate_bps: target.bitrate_bps,
+                    frames_per_second: target.frames_per_second,
+                });
+            }
+        }
+        if any {
+            let before = self.0.active();
+            self.0.targets.replace(Some(layers));
+            self.0.want_keyframes(self.0.active().without(before));
+        }
     }
 
     /// The next frame of a layer is to be a keyframe.
@@ -249,6 +314,15 @@ struct Encoders {
     failures: u32,
 }
 
+/// What became of a capture; of several layers the worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Outcome {
+    NotDue,
+    Encoded,
+    /// An encoder was behind.
+    Dropped,
+}
+
 /// One layer.
 struct EncoderSlot {
     planned: PlannedLayer,
@@ -262,10 +336,10 @@ struct EncoderSlot {
 }
 
 impl EncoderSlot {
-    /// Whether this picture is one of those that the layer's frame rate has room for. Cameras are not exact, so
-    /// one that comes a little early is in time.
-    fn is_due(&mut self, captured_us: i64) -> bool {
-        let interval = 1_000_000 / i64::from(self.planned.parameters.frames_per_second.max(1));
+    /// Whether this picture is one of those that the frame rate has room for. Cameras are not exact, so one that
+    /// comes a little early is in time.
+    fn is_due(&mut self, captured_us: i64, frames_per_second: u32) -> bool {
+        let interval = 1_000_000 / i64::from(frames_per_second.max(1));
         if captured_us + interval / 3 < self.due_us {
             return false;
         }
@@ -327,30 +401,87 @@ impl Sending {
         let captured_us = picture.timestamp() as i64;
         self.clock.borrow_mut().captured_at(captured_us, now);
         let captured = (picture.display_width(), picture.display_height());
-        if encoders.layers.is_empty() || encoders.captured != captured {
+        if encoders.layers.is_empty() || encoders.captured != captured || self.choose.take() {
             self.plan(encoders, captured, events).await?;
         }
         let largest = encoders.layers.len().saturating_sub(1) as u8;
         let wanted = match self.flowing.get() {
-            true => self.wanted.get().capped(largest),
+            true => self.active().capped(largest),
             false => Layers::default(),
         };
+        let mut outcome = Outcome::NotDue;
         for (spatial, slot) in (0..).zip(&mut encoders.layers) {
             if !wanted.has(spatial) {
                 continue;
             }
-            if slot.encoder.as_ref().is_some_and(PictureEncoder::has_failed) {
-                encoders.failures += 1;
+            let failed = slot.encoder.as_ref().is_some_and(PictureEncoder::has_failed);
+            let slow = slot
+                .encoder
+                .as_ref()
+                .is_some_and(PictureEncoder::is_false_hardware);
+            if failed {
+                encoders.failures += u32::from(!slot.encoding.is_hardware());
                 slot.encoder = None;
+            }
+            if slow || failed && slot.encoding.is_hardware() {
+                tracing::info!(codec = slot.encoding.codec, "no hardware encodes this after all");
+                self.distrust_hardware(slot.encoding.codec);
             }
             if encoders.failures > MAX_ENCODER_FAILURES {
                 return Err("the encoder fails again and again".into());
             }
-            if slot.is_due(captured_us) {
-                self.encode(picture, spatial, slot, now)?;
+            let aim = self.aim(spatial, slot);
+            if slot.is_due(captured_us, aim.frames_per_second) {
+                outcome = outcome.max(self.encode(picture, spatial, slot, aim)?);
             }
         }
+        self.note_load(outcome, encoders, now);
         Ok(())
+    }
+
+    /// The layers that are to be encoded.
+    fn active(&self) -> Layers {
+        let Some(targets) = *self.targets.borrow() else {
+            return self.wanted.get();
+        };
+        let active = (0..).zip(targets).filter(|(_, aim)| aim.is_some());
+        active.fold(Layers::default(), |layers, (spatial, _)| {
+            layers.with(Layers::of(spatial))
+        })
+    }
+
+    fn aim(&self, spatial: u8, slot: &EncoderSlot) -> Aim {
+        let targets = self.targets.borrow();
+        let target = targets.and_then(|targets| targets.get(usize::from(spatial)).copied().flatten());
+        target.unwrap_or_else(|| slot.planned.aim())
+    }
+
+    /// Tells the client about once a second whether the encoders keep up.
+    fn note_load(&self, outcome: Outcome, encoders: &Encoders, now: Timestamp) {
+        let mut load = self.load.borrow_mut();
+        load.captured += u32::from(outcome != Outcome::NotDue);
+        load.dropped += u32::from(outcome == Outcome::Dropped);
+        let time = now.since(load.since);
+        if time < LOAD_INTERVAL {
+            return;
+        }
+        let running = encoders.layers.iter().filter_map(|slot| slot.encoder.as_ref());
+        // Each encoder has a thread of its own.
+        let worked = running.map(PictureEncoder::take_work).max().unwrap_or_default();
+        let told = EncoderLoad {
+            track: self.source.track,
+            captured: load.captured,
+            dropped: load.dropped,
+            busy: (worked.as_secs_f32() / time.as_secs_f32()).min(1.0),
+        };
+        *load = Load {
+            since: now,
+            ..Load::default()
+        };
+        // The first interval has no beginning. A client that is full hears the next one.
+        if told.captured > 0 && time < LOAD_INTERVAL * 5 {
+            self.client.report_encoder(told).ok();
+        }
     }
 
     fn encode(
@@ -358,20 +489,22 @@ impl Sending {
         picture: &VideoFrame,
         spatial: u8,
         slot: &mut EncoderSlot,
-        now: Timestamp,
-    ) -> Result<(), String> {
+        aim: Aim,
+    ) -> Result<Outcome, String> {
         let encoder = match slot.encoder.take() {
             Some(encoder) => encoder,
             None => {
                 self.want_keyframes(Layers::of(spatial));
-                self.open_encoder(spatial, slot)?
+                self.open_encoder(spatial, slot, aim)?
             }
         };
         let encoder = slot.encoder.insert(encoder);
         let parameters = &self.source.parameters;
         if encoder.queue_size() >= parameters.max_encoder_queue {
-            return Ok(());
+            return Ok(Outcome::Dropped);
         }
+        encoder.aim_at(aim);
+        let now = WebClock::now();
         let longest = Duration::from_millis(parameters.max_keyframe_interval_ms.into());
         let asked = self.keyframes_wanted.get();
         let keyframe = asked.has(spatial) || now.since(slot.last_keyframe) >= longest;
@@ -381,7 +514,7 @@ impl Sending {
         }
         // A failure shows in `has_failed` with the next picture.
         encoder.encode(picture, keyframe).ok();
-        Ok(())
+        Ok(Outcome::Encoded)
     }
 
     fn want_keyframes(&self, layers: Layers) {
@@ -396,19 +529,24 @@ impl Sending {
         captured: (u32, u32),
         events: &impl Fn(SenderEvent),
     ) -> Result<(), String> {
+        let planned = self.source.parameters.plan(captured.0, captured.1);
+        let chosen = self.choose_encodings(&planned).await;
+        let chosen = chosen.ok_or("this browser encodes nothing that everybody decodes, nor VP8")?;
+        let mut before = std::mem::take(&mut encoders.layers).into_iter();
         encoders.captured = captured;
-        encoders.layers.clear();
-        for planned in self.source.parameters.plan(captured.0, captured.1) {
-            let encoding = PictureEncoder::choose(&planned)
-                .await
-                .ok_or("this browser encodes neither VP9 nor VP8")?;
-            encoders.layers.push(EncoderSlot {
+        for (planned, encoding) in planned.into_iter().zip(chosen) {
+            let slot = EncoderSlot {
                 planned,
                 encoding,
                 encoder: None,
                 last_keyframe: Timestamp::ZERO,
                 due_us: i64::MIN / 2,
-            });
+            };
+            // What stays as it is goes on.
+            let same = before.next().filter(|old| old.encoding == encoding);
+            encoders
+                .layers
+                .push(same.map_or(slot, |old| EncoderSlot { planned, ..old }));
         }
         let layers = encoders.layers.iter();
         let description = self
@@ -418,7 +556,46 @@ impl Sending {
         Ok(())
     }
 
-    fn open_encoder(self: &Rc<Self>, spatial: u8, slot: &EncoderSlot) -> Result<PictureEncoder, String> {
+    /// Encodings of one family for all layers: the first in the order of preference that has temporal layers, or else
+    /// the first at all.
+    async fn choose_encodings(&self, planned: &[PlannedLayer]) -> Option<Vec<Encoding>> {
+        let mut without_temporal = None;
+        for family in self.choice.get().order(self.source.kind) {
+            let trusted = !self.false_hardware.get().has(family);
+            let mut encodings = Vec::with_capacity(planned.len());
+            for layer in planned {
+                match PictureEncoder::choose(layer, family, trusted).await {
+                    Some(encoding) => encodings.push(encoding),
+                    None => break,
+                }
+            }
+            if encodings.len() < planned.len() {
+                continue;
+            }
+            if encodings
+                .iter()
+                .all(|encoding| temporal_layers(encoding.mode) > 1)
+            {
+                return Some(encodings);
+            }
+            without_temporal.get_or_insert(encodings);
+        }
+        without_temporal
+    }
+
+    fn distrust_hardware(&self, codec: &str) {
+        if let Some(family) = VideoCodec::of(codec) {
+            self.false_hardware.set(self.false_hardware.get().with(family));
+            self.choose.set(true);
+        }
+    }
+
+    fn open_encoder(
+        self: &Rc<Self>,
+        spatial: u8,
+        slot: &EncoderSlot,
+        aim: Aim,
+    ) -> Result<PictureEncoder, String> {
         let sending = Rc::downgrade(self);
         let output = move |picture| {
             if let Some(sending) = sending.upgrade() {
@@ -426,8 +603,7 @@ impl Sending {
             }
         };
         let hint = self.source.parameters.content_hint;
-        PictureEncoder::open(&slot.planned.parameters, hint, slot.encoding, output)
-            .map_err(|error| js::describe(&error))
+        PictureEncoder::open(slot.encoding, hint, aim, output).map_err(|error| js::describe(&error))
     }
 
     fn send(&self, spatial: u8, picture: EncodedPicture) {
