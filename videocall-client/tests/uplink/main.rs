@@ -165,6 +165,21 @@ proptest! {
     }
 
     #[test]
+    fn a_machine_that_stops_now_and_then_is_no_outage_of_the_path(stop_ms in 300_u64..1500, seed: u64) {
+        let mut world = World::new(Path::of(4000.0 * KBIT), Carrier::WebTransport, seed);
+        world.run(SETTLED);
+        world.forget();
+        let awake = Duration::from_millis(1500);
+        for _ in 0..10 {
+            world.sleep(Duration::from_millis(stop_ms));
+            world.run(awake);
+        }
+        let figures = world.figures();
+        let most = awake.as_secs_f64() / (awake.as_secs_f64() + stop_ms as f64 / 1000.0);
+        prop_assert!(figures.full_quality >= 0.9 * most, "{figures:?}");
+    }
+
+    #[test]
     fn a_busy_machine_is_no_bottleneck_of_the_path(late_ms in 20_u64..200, seed: u64) {
         let mut world = World::new(Path::of(4000.0 * KBIT), Carrier::WebTransport, seed);
         world.run(SETTLED);

@@ -343,9 +343,21 @@ impl World {
         figures
     }
 
+    /// The client's machine gives it no time for so long: no picture is encoded, sound waits, the rest of the world
+    /// goes on.
+    pub(crate) fn sleep(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.now += TICK;
+            self.hear_microphone();
+            self.carry();
+        }
+    }
+
     fn tick(&mut self) {
         self.now += TICK;
         self.capture();
+        self.hand_over();
         if self.core.next_wake().is_some_and(|wake| wake <= self.now) {
             self.core.handle(Input::Timeout, self.now);
         }
@@ -358,13 +370,7 @@ impl World {
             self.core.handle(Input::Connected, self.now);
         }
         self.settle();
-        for packet in self.link.advance(self.now) {
-            self.at_relay(&packet);
-        }
-        if self.now.as_millis().is_multiple_of(20) {
-            self.meeting.on_timer(self.now);
-        }
-        self.relay_sends();
+        self.carry();
         let due = |(at, _): &(Timestamp, Bytes)| *at <= self.now;
         let arrived = self.answers.iter().take_while(|answer| due(answer)).count();
         for (_, packet) in self.answers.drain(..arrived).collect::<Vec<_>>() {
@@ -376,6 +382,17 @@ impl World {
         }
         self.settle();
         self.measure();
+    }
+
+    /// What is on its way comes to the relay, and the relay does its work.
+    fn carry(&mut self) {
+        for packet in self.link.advance(self.now) {
+            self.at_relay(&packet);
+        }
+        if self.now.as_millis().is_multiple_of(20) {
+            self.meeting.on_timer(self.now);
+        }
+        self.relay_sends();
     }
 
     fn measure(&mut self) {
@@ -392,6 +409,15 @@ impl World {
         if self.sender.is_none() {
             return;
         }
+        self.hear_microphone();
+        for encoder in &mut self.encoders {
+            if let Some(frame) = encoder.encode(self.now, || self.link.chance()) {
+                self.late.push_back((self.now + self.lateness, frame));
+            }
+        }
+    }
+
+    fn hear_microphone(&mut self) {
         if self.now >= self.next_sound {
             self.next_sound += Duration::from_millis(20);
             let sound = EncodedFrame {
@@ -412,11 +438,10 @@ impl World {
             };
             self.late.push_back((self.now + self.lateness, sound));
         }
-        for encoder in &mut self.encoders {
-            if let Some(frame) = encoder.encode(self.now, || self.link.chance()) {
-                self.late.push_back((self.now + self.lateness, frame));
-            }
-        }
+    }
+
+    /// Frames that the machine got round to come to the core.
+    fn hand_over(&mut self) {
         while let Some((_, frame)) = self.late.pop_front_if(|(at, _)| *at <= self.now) {
             self.core
                 .handle(Input::Command(Command::SendFrame(frame)), self.now);

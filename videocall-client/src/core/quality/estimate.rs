@@ -93,6 +93,9 @@ const USED: f64 = 0.75;
 const SILENCE: Duration = Duration::from_millis(400);
 const SILENCE_STEP: Duration = Duration::from_millis(300);
 
+/// Who looks at the time this much less often than ten times a second sleeps, and hears nothing meanwhile.
+const ASLEEP: Duration = Duration::from_millis(250);
+
 /// Who sends nothing for so long hears nothing of the path either: no report comes, whatever came before. From then
 /// on the rate grows by the factor with each step, until a small picture has room and tells how things are.
 const IDLE: Duration = Duration::from_secs(1);
@@ -161,6 +164,8 @@ pub(super) struct Estimate {
     sent_bits: f64,
     /// When something was last sent, or the rate last grew because nothing was.
     sent_at: Option<Timestamp>,
+    /// When we last looked whether the relay is silent.
+    looked_at: Option<Timestamp>,
     idle: bool,
     reported_at: Option<Timestamp>,
     /// The rate after the last report.
@@ -224,6 +229,7 @@ impl Estimate {
             unheard: None,
             sent_bits: 0.0,
             sent_at: None,
+            looked_at: None,
             idle: false,
             reported_at: None,
             reported_rate: FIRST_BPS,
@@ -462,6 +468,11 @@ impl Estimate {
     }
 
     fn notice_silence(&mut self, now: Timestamp) {
+        let looked_at = self.looked_at.replace(now);
+        if looked_at.is_some_and(|looked_at| now.since(looked_at) > ASLEEP) {
+            // What was told meanwhile is read next.
+            self.unheard = self.unheard.map(|_| now);
+        }
         let Some((unheard, _)) = self.unheard.zip(self.reported_at) else {
             return;
         };

@@ -1,0 +1,21 @@
+import { spawn } from 'node:child_process';
+import { openPerson } from './lib/person.mjs';
+import { videocallServer } from './lib/servers.mjs';
+import { scenario } from './lib/stage.mjs';
+const hogs = Number(process.env.HOGS ?? 4), seconds = Number(process.env.SECONDS_ ?? 20);
+scenario('probe', async (stage, step) => {
+  const server = await videocallServer(stage);
+  const a = await openPerson(stage, { name: 'alice', colour: 'red', hertz: 440 });
+  const b = await openPerson(stage, { name: 'bob', colour: 'blue', hertz: 700 });
+  const watch = (p) => (m) => { const t = m.text(); if (t.includes('EST')) console.log('LOG', p.name, t.replace(/%c/g,'').slice(0, 400)); };
+  a.page.on('console', watch(a)); b.page.on('console', watch(b));
+  await a.join(server.url, 'probe', process.env.Q ? { transport: process.env.Q } : {}); await b.join(server.url, 'probe');
+  await a.page.waitForTimeout(6000);
+  console.log('LOG HOGS');
+  const procs = Array.from({ length: hogs }, () => spawn('timeout', [String(seconds), 'sh', '-c', 'while :; do :; done']));
+  await a.page.waitForTimeout(seconds * 1000);
+  console.log('LOG FREE');
+  await a.page.waitForTimeout(6000);
+  const s = await a.page.evaluate(() => JSON.stringify(window.videocall.stats()));
+  console.log('LOG', s.slice(0, 600));
+});
