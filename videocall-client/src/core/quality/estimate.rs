@@ -339,6 +339,17 @@ impl Estimate {
         self.drain(clear, now);
         self.notice_longer_path(now);
         self.rate = self.rate.clamp(LEAST_BPS, MOST_BPS);
+        tracing::trace!(
+            rate = self.rate as u64,
+            asked = self.asked as u64,
+            arriving = self.arriving() as u64,
+            capacity = self.capacity.map(|capacity| capacity as u64),
+            queue_ms = (self.queue * 1e3) as u64,
+            own_ms = (self.own_before * 1e3) as u64,
+            noise_ms = (self.noise * 1e3) as u64,
+            outage = self.outage.is_some(),
+            "the path"
+        );
         if self.outage.is_none() {
             self.reported_rate = self.rate;
         }
