@@ -24,6 +24,11 @@ const INTERVAL: Duration = Duration::from_millis(100);
 const SHORT_INTERVAL: Duration = Duration::from_millis(50);
 const LONGER_US: i64 = 40_000;
 
+/// Who was silent for so long may have been held up on the way. What was held up comes all at once, the oldest first,
+/// and the newest tells how the path is now: an interval does not end before it has come, so long after the first.
+const HELD_UP: Duration = Duration::from_millis(150);
+const BUNCH: Duration = Duration::from_millis(40);
+
 /// The shortest delay of a flow is that of one or two such times. Long against everything that a
 /// queue does, short against the drift of clocks (3 ms at 50 millionths).
 const BASE_WINDOW: Duration = Duration::from_secs(60);
@@ -43,6 +48,9 @@ const MAX_FLOWS: usize = MAX_TRACKS * MAX_SPATIAL_LAYERS as usize;
 #[derive(Debug, Default)]
 pub(crate) struct ArrivalMeter {
     since: Option<Timestamp>,
+    heard_at: Option<Timestamp>,
+    /// When what may be a bunch began to come, in this interval.
+    bunch_at: Option<Timestamp>,
     bytes: u64,
     frames: u32,
     flows: Vec<Flow>,
@@ -88,8 +96,13 @@ impl ArrivalMeter {
         self.bytes += bytes as u64;
         self.frames = self.frames.saturating_add(1);
         let since = *self.since.get_or_insert(now);
+        let heard_at = self.heard_at.replace(now).unwrap_or(now);
+        if now.since(heard_at) > HELD_UP {
+            self.bunch_at.get_or_insert(now);
+        }
+        let is_bunch = self.bunch_at.is_some_and(|began| now.since(began) < BUNCH);
         let length = now.since(since);
-        if length < SHORT_INTERVAL {
+        if length < SHORT_INTERVAL || is_bunch {
             return None;
         }
         let delay_us = self.queueing_us(now);
@@ -97,6 +110,7 @@ impl ArrivalMeter {
             return None;
         }
         self.since = Some(now);
+        self.bunch_at = None;
         Some(self.report(length, delay_us, now))
     }
 

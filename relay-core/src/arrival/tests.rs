@@ -154,7 +154,7 @@ fn jitter_and_large_frames_are_no_queue() {
 #[test]
 fn pictures_that_wait_behind_sound_count_beyond_what_a_retransmission_takes() {
     let mut sender = Sender::new();
-    for n in 0..100 {
+    for n in 0..100_u64 {
         sender.sound(n, 30_000);
         sender.picture(n, 40_000);
     }
@@ -315,5 +315,19 @@ proptest! {
             }
         }
         prop_assert_eq!(counted as usize + meter.frames as usize, frames.len());
+    }
+}
+
+#[test]
+fn what_was_held_up_for_a_moment_is_no_queue() {
+    // From each moment of an interval on nothing comes for a quarter of a second, and all of it then.
+    for begins in 50..55_u64 {
+        let mut sender = Sender::new();
+        for n in 0..100_u64 {
+            let held_up = n.checked_sub(begins).filter(|&since| since <= 12);
+            sender.sound(n, 30_000 + held_up.map_or(0, |since| (250 - 20 * since) * 1000));
+            assert!(sender.queueing_us() < 60_000, "{}", sender.queueing_us());
+        }
+        assert_eq!(sender.queueing_us(), 0);
     }
 }

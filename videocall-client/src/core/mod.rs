@@ -226,7 +226,7 @@ impl ClientCore {
         let limit = self.max_frame_bytes();
         match self.publisher.number(frame, session) {
             Numbered::Frame { header, packet } if packet.len() <= limit => {
-                self.quality.captured(&header, now);
+                self.quality.captured(&header, packet.len(), now);
                 let needed = self.queue.push_frame(header, packet, now);
                 if let Some(needed) = needed {
                     self.want_keyframe(needed.track, needed.spatial);

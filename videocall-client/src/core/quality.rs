@@ -126,9 +126,9 @@ impl Quality {
         self.next_tick = None;
     }
 
-    /// A frame waits to be sent.
-    pub(super) fn captured(&mut self, header: &FrameHeader, now: Timestamp) {
-        self.estimate.captured(header, now);
+    /// A frame of so many bytes waits to be sent.
+    pub(super) fn captured(&mut self, header: &FrameHeader, bytes: usize, now: Timestamp) {
+        self.estimate.captured(header, bytes, now);
     }
 
     /// So many bytes of frames were given to the connection.

@@ -16,6 +16,8 @@ pub(crate) struct Encoder {
     pub(crate) layer: LayerInfo,
     pub(crate) target: EncoderTarget,
     pub(crate) keyframe_wanted: bool,
+    /// What the pictures need, bits per second, whatever they may use.
+    pub(crate) need: f64,
     bitrate: f64,
     debt: f64,
     next_at: Timestamp,
@@ -35,6 +37,7 @@ impl Encoder {
                 frames_per_second: layer.frames_per_second,
             },
             keyframe_wanted: true,
+            need: f64::INFINITY,
             bitrate: 0.0,
             debt: 0.0,
             next_at: now,
@@ -62,7 +65,7 @@ impl Encoder {
             return None;
         }
         self.bitrate += (f64::from(self.target.bitrate_bps) - self.bitrate) * 0.2;
-        let usual = self.bitrate / 8.0 / f64::from(rate);
+        let usual = self.bitrate.min(self.need) / 8.0 / f64::from(rate);
         let keyframe = std::mem::take(&mut self.keyframe_wanted);
         let mut size = usual * (0.7 + 0.6 * chance());
         if keyframe {

@@ -165,6 +165,40 @@ proptest! {
     }
 
     #[test]
+    fn a_path_that_stops_for_a_moment_is_no_bottleneck(stop_ms in 50_u64..350, easy: bool, seed: u64) {
+        let path = Path::of(4000.0 * KBIT);
+        let mut world = World::new(path, Carrier::WebTransport, seed);
+        world.run(SETTLED);
+        if easy {
+            world.set_need(40.0 * KBIT);
+        }
+        world.run(Duration::from_secs(5));
+        world.forget();
+        for _ in 0..10 {
+            world.set_path(Path { up: false, ..path });
+            world.run(Duration::from_millis(stop_ms));
+            world.set_path(path);
+            world.run(Duration::from_millis(500));
+            let estimate = world.connection().upload_estimate_bps;
+            prop_assert!(estimate >= 400_000, "{estimate}");
+            world.run(Duration::from_millis(2490));
+        }
+        let figures = world.figures();
+        prop_assert!(figures.full_quality >= 0.8, "{figures:?}");
+    }
+
+    #[test]
+    fn pictures_that_are_easy_hold_nothing_back(seed: u64) {
+        let mut world = World::new(Path::of(120.0 * KBIT), Carrier::WebTransport, seed);
+        world.set_need(40.0 * KBIT);
+        world.run(SETTLED);
+        world.set_path(Path::of(4000.0 * KBIT));
+        world.run(Duration::from_secs(20));
+        let estimate = world.connection().upload_estimate_bps;
+        prop_assert!(estimate >= 450_000, "{estimate}");
+    }
+
+    #[test]
     fn a_machine_that_stops_now_and_then_is_no_outage_of_the_path(stop_ms in 300_u64..1500, seed: u64) {
         let mut world = World::new(Path::of(4000.0 * KBIT), Carrier::WebTransport, seed);
         world.run(SETTLED);

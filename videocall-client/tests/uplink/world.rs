@@ -214,6 +214,13 @@ impl World {
         self.lateness = lateness;
     }
 
+    /// From now on pictures need no more than this, bits per second, whatever encoders may use.
+    pub(crate) fn set_need(&mut self, need: f64) {
+        for encoder in &mut self.encoders {
+            encoder.need = need;
+        }
+    }
+
     pub(crate) fn set_path(&mut self, path: Path) {
         self.link.path = path;
     }

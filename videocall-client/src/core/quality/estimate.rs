@@ -88,6 +88,11 @@ const CLEAR_REPORTS: u32 = 3;
 /// Of the rate that must arrive for more to be learnt from it: encoders do not always have
 /// something to say.
 const USED: f64 = 0.75;
+/// Where less arrives, a rate below the first one grows by this with each report all the same: what was believed of an
+/// unknown path may be believed of one that shows no queue.
+/// More slowly where the path has been full.
+const UNUSED_GROWTH: f64 = 1.04;
+const UNUSED_CAREFULLY: f64 = 1.01;
 
 /// Silence of the relay that is an outage, besides a round trip, and how long each step down waits.
 const SILENCE: Duration = Duration::from_millis(400);
@@ -162,6 +167,8 @@ pub(super) struct Estimate {
     /// Bits given to the connection since the last report, and the first of them.
     unheard: Option<Timestamp>,
     sent_bits: f64,
+    /// Bits that came from encoders since then.
+    encoded_bits: f64,
     /// When something was last sent, or the rate last grew because nothing was.
     sent_at: Option<Timestamp>,
     /// When we last looked whether the relay is silent.
@@ -175,14 +182,17 @@ pub(super) struct Estimate {
     drain: Drain,
     /// What arrives is still what was sent while the queue drained, for so long, seconds.
     unsettled: f64,
+    /// How long a long queue has stood, seconds.
+    unproven: f64,
 }
 
-/// What a report told, and what was sent meanwhile.
+/// What a report told, and what was sent and came from the encoders meanwhile.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Interval {
     pub(super) seconds: f64,
     pub(super) arrived_bits: f64,
     pub(super) sent_bits: f64,
+    pub(super) encoded_bits: f64,
 }
 
 #[derive(Debug)]
@@ -228,6 +238,7 @@ impl Estimate {
             own_drops: 0,
             unheard: None,
             sent_bits: 0.0,
+            encoded_bits: 0.0,
             sent_at: None,
             looked_at: None,
             idle: false,
@@ -237,6 +248,7 @@ impl Estimate {
             standing: None,
             drain: Drain::Due,
             unsettled: 0.0,
+            unproven: 0.0,
         }
     }
 
@@ -276,9 +288,10 @@ impl Estimate {
     }
 
     /// A frame has come into the sending queue.
-    pub(super) fn captured(&mut self, header: &FrameHeader, now: Timestamp) {
+    pub(super) fn captured(&mut self, header: &FrameHeader, bytes: usize, now: Timestamp) {
         self.own_delay
             .note(header.kind.is_audio(), header.capture_time_us, now);
+        self.encoded_bits += bytes as f64 * 8.0;
     }
 
     pub(super) fn sent(&mut self, bytes: usize, now: Timestamp) {
@@ -314,9 +327,15 @@ impl Estimate {
             seconds,
             arrived_bits: arrival.bytes as f64 * 8.0,
             sent_bits: std::mem::take(&mut self.sent_bits),
+            encoded_bits: std::mem::take(&mut self.encoded_bits),
         };
         self.note_interval(interval);
         self.unsettled -= seconds;
+        self.unproven = if self.queue > LONG {
+            self.unproven + seconds
+        } else {
+            0.0
+        };
         self.note_loss(&arrival);
         self.reported_at = Some(now);
         self.unheard = None;
@@ -371,6 +390,7 @@ impl Estimate {
             seconds: sum.seconds + next.seconds,
             arrived_bits: sum.arrived_bits + next.arrived_bits,
             sent_bits: sum.sent_bits + next.sent_bits,
+            encoded_bits: sum.encoded_bits + next.encoded_bits,
         };
         self.arrivals.iter().fold(Interval::default(), add)
     }
@@ -395,12 +415,27 @@ impl Estimate {
         self.arriving() >= self.rate.min(self.asked) * USED
     }
 
+    /// What comes from the encoders, bits per second.
+    fn encoding(&self) -> f64 {
+        let recent = self.recent();
+        recent.encoded_bits / recent.seconds.max(0.001)
+    }
+
+    /// Encoders give as much as was asked for.
+    fn is_filled(&self) -> bool {
+        self.encoding() >= self.rate.min(self.asked) * USED
+    }
+
     /// A queue stands.
     fn follow(&mut self, queue: f64) {
         let lasting = queue.min(self.queue_before);
         let urgent = lasting > LONG + 2.0 * self.noise || queue > VERY_LONG;
+        if urgent && !self.is_filled() && self.unproven < self.settling_time() {
+            // Encoders with little to say send less than they may. A moment without network is not their fault; a
+            // queue that lasts is.
+            return;
+        }
         if !urgent && (!self.is_used() || self.unsettled > 0.0) {
-            // What is not used is not known to be too much.
             return;
         }
         let arriving = self.arriving();
@@ -423,7 +458,18 @@ impl Estimate {
         if let Some(capacity) = self.capacity {
             self.rate = self.rate.max(capacity * KNOWN);
         }
-        if self.clear_reports < CLEAR_REPORTS || !self.wants_more || !self.is_used() {
+        if self.clear_reports < CLEAR_REPORTS || !self.wants_more {
+            return;
+        }
+        if !self.is_used() {
+            let growth = if self.capacity.is_none() {
+                UNUSED_GROWTH
+            } else {
+                UNUSED_CAREFULLY
+            };
+            if self.rate < FIRST_BPS {
+                self.rate = (self.rate * growth).min(FIRST_BPS);
+            }
             return;
         }
         let faster = self
@@ -571,6 +617,8 @@ impl Estimate {
 
 #[cfg(test)]
 mod tests {
+    use videocall_types::{SessionId, TrackId, TrackKind};
+
     use super::*;
 
     const TICK: Duration = Duration::from_millis(100);
@@ -608,5 +656,59 @@ mod tests {
             assert!(now.since(silent_since) < Duration::from_secs(5), "{estimate:?}");
         }
         assert_eq!(estimate.allowance(), None);
+    }
+
+    fn header(captured: Timestamp) -> FrameHeader {
+        FrameHeader {
+            session: SessionId::new(1).expect("not zero"),
+            track: TrackId(1),
+            kind: TrackKind::Microphone,
+            spatial: 0,
+            temporal: 0,
+            sequence: 0,
+            capture_time_us: captured.as_micros(),
+            keyframe: true,
+            reference_distance: 0,
+            duration_us: 20_000,
+            audio_level: None,
+        }
+    }
+
+    /// A tenth of a second in which so many bytes come from encoders, are sent and arrive.
+    fn report(estimate: &mut Estimate, now: &mut Timestamp, bytes: usize, growth_us: i32) {
+        estimate.captured(&header(*now), bytes, *now);
+        estimate.sent(bytes, *now);
+        *now += TICK;
+        let arrival = Arrival {
+            interval: TICK,
+            bytes: bytes as u64,
+            frames: 5,
+            missing: 0,
+            growth_us,
+            rtt: Duration::from_millis(20),
+        };
+        estimate.arrived(arrival, *now);
+    }
+
+    #[test]
+    fn a_moment_without_network_costs_nothing_where_little_is_sent() {
+        let mut estimate = Estimate::new();
+        estimate.asked(400_000.0, true);
+        let mut now = Timestamp::from_micros(1_000_000);
+        for _ in 0..20 {
+            report(&mut estimate, &mut now, 1_000, 0);
+        }
+        let before = estimate.bits_per_second();
+        report(&mut estimate, &mut now, 1_000, 240_000);
+        report(&mut estimate, &mut now, 1_000, -100_000);
+        report(&mut estimate, &mut now, 1_000, -140_000);
+        assert_eq!(estimate.bits_per_second(), before);
+        for _ in 0..10 {
+            report(&mut estimate, &mut now, 1_000, 60_000);
+        }
+        assert!(
+            estimate.bits_per_second() <= 80_000.0,
+            "a queue that grows is one"
+        );
     }
 }

@@ -53,8 +53,9 @@ impl Standing {
     pub(super) fn note(&mut self, queue: f64, interval: Interval, now: Timestamp) -> Option<f64> {
         let Interval {
             seconds,
-            sent_bits,
             arrived_bits,
+            sent_bits,
+            ..
         } = interval;
         if queue > self.queue + GROWN || queue < self.queue * (1.0 - FALLEN) {
             *self = Self::new(queue, self.rate_before, now);
@@ -93,6 +94,7 @@ mod tests {
                 seconds: 0.1,
                 arrived_bits: RATE * 0.1 * share,
                 sent_bits: RATE * 0.1 * share,
+                encoded_bits: RATE * 0.1 * share,
             };
             if let Some(rate) = standing.note(queue(drained), interval, now) {
                 return Some((report, rate));
