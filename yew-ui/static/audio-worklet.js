@@ -3,9 +3,12 @@
 // decided in Rust (videocall-client/src/audio), which keeps the queues filled.
 //
 // Where the page is isolated from other origins, the samples of a track pass through memory that both threads share (its
-// layout is in videocall-client/src/media/ring.rs); elsewhere they come as messages, and are told of by messages.
+// layout is in videocall-client/src/media/ring.rs); elsewhere, and when all its rings are taken, they come as messages,
+// and are told of by messages.
 //
-// From the engine: { open: id, memory?: SharedArrayBuffer } | { close: id } | { id, samples: Float32Array } | { idle: id }
+// From the page, as processorOptions: { memory?: SharedArrayBuffer }
+// From the engine: { open: id, ring?: number, position?: number } | { close: id } | { id, samples: Float32Array } | { idle: id };
+// the ring is one of those in memory, the position in it where the track begins.
 // To the engine, every REPORT_QUANTA render quanta: Float64Array of four numbers for each track without shared memory: its
 // id, samples queued now, samples received in all, samples missed in all. An empty one says that memory runs low.
 // All samples are at SOUND_RATE; the loudspeaker's rate, at which the audio thread asks for them, may be another.
@@ -26,15 +29,20 @@ const LOW = 768;
 const FADE_IN = 1 / 96;
 const FADE_OUT = 0.96;
 
-// The words in front of the samples in shared memory.
+// A ring in shared memory: words, and samples behind them.
+const RING_CAPACITY = 16384;
 const HEADER_WORDS = 4;
+const RING_BYTES = (HEADER_WORDS + RING_CAPACITY) * 4;
 const [WRITTEN, READ, MISSED, RESTING] = [0, 1, 2, 3];
 
 /** Samples in memory that the engine writes. */
 class SharedQueue {
-  constructor(memory) {
-    this.words = new Int32Array(memory, 0, HEADER_WORDS);
-    this.samples = new Float32Array(memory, HEADER_WORDS * 4);
+  constructor(memory, ring, position) {
+    const start = ring * RING_BYTES;
+    this.words = new Int32Array(memory, start, HEADER_WORDS);
+    this.samples = new Float32Array(memory, start + HEADER_WORDS * 4, RING_CAPACITY);
+    // What another track has left there is not played.
+    Atomics.store(this.words, READ, position);
   }
 
   get resting() {
@@ -130,8 +138,9 @@ class Track {
 }
 
 class Playout extends AudioWorkletProcessor {
-  constructor() {
+  constructor({ processorOptions }) {
     super();
+    this.memory = processorOptions?.memory;
     this.tracks = new Map();
     this.scratch = new Float32Array(QUANTUM);
     this.quanta = 0;
@@ -141,8 +150,9 @@ class Playout extends AudioWorkletProcessor {
 
   receive(message) {
     if (message.open !== undefined) {
-      const queue = message.memory ? new SharedQueue(message.memory) : new PostedQueue();
-      this.tracks.set(message.open, new Track(queue));
+      const { open, ring, position } = message;
+      const isShared = this.memory && ring !== undefined;
+      this.tracks.set(open, new Track(isShared ? new SharedQueue(this.memory, ring, position) : new PostedQueue()));
     } else if (message.close !== undefined) {
       this.tracks.delete(message.close);
     } else if (message.idle !== undefined) {

@@ -50,7 +50,8 @@ pub(crate) enum ToEngine {
     Release(Source),
     /// Whether the own voice is heard.
     SetMuted(bool),
-    /// There is a loudspeaker. Beside it: the `MessagePort` of its worklet.
+    /// There is a loudspeaker. Beside it: the `MessagePort` of its worklet, and the `SharedArrayBuffer` that the worklet
+    /// reads, `undefined` if there is none.
     Loudspeaker,
     /// What the loudspeaker plays is heard so much later.
     OutputLatency(Duration),

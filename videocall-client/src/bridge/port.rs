@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::rc::Rc;
 
-use js_sys::Array;
+use js_sys::{Array, SharedArrayBuffer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wasm_bindgen::{JsCast, JsValue};
@@ -58,8 +58,8 @@ impl<M: Serialize> Port<M> {
         let handed_over = Array::new();
         for object in objects {
             envelope.push(object);
-            // Texts are copied.
-            if object.is_object() {
+            // Texts are copied, and memory is shared.
+            if object.is_object() && !object.is_instance_of::<SharedArrayBuffer>() {
                 handed_over.push(object);
             }
         }

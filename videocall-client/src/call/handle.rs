@@ -268,10 +268,13 @@ impl Inner {
 
     fn hear_loudspeaker(&self, event: LoudspeakerEvent) {
         let notice = match event {
-            LoudspeakerEvent::Ready(port) => match self.port.post_with(&ToEngine::Loudspeaker, &[&port]) {
-                Ok(()) => return,
-                Err(error) => Notice::PlaybackFailed(js::describe(&error)),
-            },
+            LoudspeakerEvent::Ready(port, memory) => {
+                let memory = JsValue::from(memory);
+                match self.port.post_with(&ToEngine::Loudspeaker, &[&port, &memory]) {
+                    Ok(()) => return,
+                    Err(error) => Notice::PlaybackFailed(js::describe(&error)),
+                }
+            }
             LoudspeakerEvent::Latency(latency) => return self.port.post(&ToEngine::OutputLatency(latency)),
             LoudspeakerEvent::Blocked => Notice::PlaybackBlocked,
             LoudspeakerEvent::Failed(reason) => Notice::PlaybackFailed(reason),

@@ -7,12 +7,13 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use videocall_types::{Frame, LayerId, SessionId, Timestamp, TrackKind, TrackRef};
-use web_sys::MessagePort;
+use wasm_bindgen::{JsCast, JsValue};
 
 use super::report::Reporter;
 use super::surfaces::Surfaces;
 use crate::Client;
 use crate::bridge::messages::SurfaceId;
+use crate::bridge::port::object;
 use crate::call::{CallEvent, PictureState, Roster, RosterChange};
 use crate::media::web::painter::Painter;
 use crate::media::web::remote_audio::RemoteAudio;
@@ -142,9 +143,14 @@ impl Received {
         self.client.set_paused(!visible).ok();
     }
 
-    /// Plays through this port.
-    pub(super) fn play_through(&self, port: MessagePort) {
-        self.speaker.connect(port);
+    /// Plays through a port, and through memory if it came with any.
+    ///
+    /// # Errors
+    /// When there is no port.
+    pub(super) fn play_through(&self, mut objects: Vec<JsValue>) -> Result<(), String> {
+        let memory = objects.pop().and_then(|memory| memory.dyn_into().ok());
+        self.speaker.connect(object(objects)?, memory);
+        Ok(())
     }
 
     /// From the worklet's output to the ear.

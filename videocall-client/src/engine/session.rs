@@ -72,7 +72,7 @@ impl Engine {
             }
             ToEngine::Release(source) => self.sent.release(source),
             ToEngine::SetMuted(muted) => self.sent.set_muted(muted),
-            ToEngine::Loudspeaker => received.play_through(object(objects)?),
+            ToEngine::Loudspeaker => received.play_through(objects)?,
             ToEngine::OutputLatency(latency) => received.set_output_latency(latency),
             ToEngine::WatchFigures => self.page.watch_figures(),
             ToEngine::Taken => self.page.taken(),

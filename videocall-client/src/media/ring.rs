@@ -2,8 +2,8 @@
 //! neither waits. Here are the layout and the arithmetic, and the writer's half; `audio-worklet.js` is the
 //! reader's. What the memory is made of is left to others.
 //!
-//! The memory begins with [`HEADER_WORDS`] 32-bit words, [`WRITTEN`] to [`RESTING`]; [`CAPACITY`] samples
-//! follow. Positions count all samples ever written or read, modulo 2^32; each has one writer, so loading and
+//! A ring begins with [`HEADER_WORDS`] 32-bit words, [`WRITTEN`] to [`RESTING`]; [`CAPACITY`] samples
+//! follow. [`RINGS`] of them lie one after the other in one block of memory. Positions count all samples ever written or read, modulo 2^32; each has one writer, so loading and
 //! storing them atomically is all that is needed (L. Lamport 1977, "Proving the correctness of multiprocess
 //! programs").
 
@@ -25,8 +25,11 @@ pub const MISSED: u32 = 2;
 /// The word in which the writer says (1) that nothing is missing while nothing is there.
 pub const RESTING: u32 = 3;
 
-/// Bytes of the whole.
+/// Bytes of a ring.
 pub const BYTES: u32 = (HEADER_WORDS + CAPACITY) * 4;
+
+/// Rings in a block: microphones that are played, as a rule a few. It is two megabytes.
+pub const RINGS: u32 = 32;
 
 /// Memory that two threads share.
 pub trait RingMemory {
@@ -47,15 +50,17 @@ pub struct RingWriter<M> {
 }
 
 impl<M: RingMemory> RingWriter<M> {
-    /// Writes to memory that is all zeros. Nothing is missing before the first sound.
+    /// Goes on where another writer has stopped; in memory that is all zeros, at the beginning. Nothing is
+    /// missing before the first sound.
     pub fn new(memory: M) -> Self {
         memory.store(RESTING, 1);
+        memory.store(MISSED, 0);
         Self { memory }
     }
 
-    /// What the reader uses as well.
-    pub const fn memory(&self) -> &M {
-        &self.memory
+    /// Where its samples begin: a new reader begins there as well.
+    pub fn position(&self) -> u32 {
+        self.memory.load(WRITTEN)
     }
 
     /// Writes as many of the samples as there is room for, and says how many. The others are lost: nobody
@@ -189,6 +194,19 @@ mod tests {
         shared.store(READ, 5_000_000);
         assert_eq!(writer.queued(), CAPACITY);
         assert_eq!(writer.push(&[0.5; 10]), 0);
+    }
+
+    #[test]
+    fn what_the_writer_before_has_left_is_not_read() {
+        let shared = Shared::at(77);
+        RingWriter::new(shared.clone()).push(&numbered(0, 500));
+        shared.store(MISSED, 9);
+        let writer = RingWriter::new(shared.clone());
+        assert_eq!(writer.missed(), 0);
+        shared.store(READ, writer.position());
+        writer.push(&numbered(1000, 10));
+        assert_eq!(writer.queued(), 10);
+        assert_eq!(shared.read(100), numbered(1000, 10));
     }
 
     #[test]

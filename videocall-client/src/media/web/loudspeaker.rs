@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use js_sys::Array;
+use js_sys::{Array, Object, SharedArrayBuffer};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{
@@ -15,6 +15,7 @@ use web_sys::{
 };
 
 use super::js::{self, Listener};
+use super::shared_memory;
 use crate::defects;
 use crate::transport::web::sleep;
 
@@ -44,8 +45,8 @@ const USUAL_LATENCY: Duration = Duration::from_millis(26);
 /// What a call has to know of its loudspeaker.
 #[derive(Clone, Debug)]
 pub(crate) enum LoudspeakerEvent {
-    /// The worklet plays what comes through this port.
-    Ready(MessagePort),
+    /// The worklet plays what comes through this port, and what lies in this memory if there is any.
+    Ready(MessagePort, Option<SharedArrayBuffer>),
     /// What it plays is heard so much later.
     Latency(Duration),
     /// The browser wants a click first.
@@ -144,9 +145,15 @@ impl Loudspeaker {
         let options = AudioWorkletNodeOptions::new();
         options.set_number_of_inputs(0);
         options.set_output_channel_count(&Array::of1(&1.into()));
+        let memory = shared_memory::new_block();
+        if let Some(memory) = &memory {
+            let given = Object::new();
+            js::set(&given, "memory", memory);
+            options.set_processor_options(Some(&given));
+        }
         let node = AudioWorkletNode::new_with_options(context, PROCESSOR, &options)?;
         node.connect_with_audio_node(&context.destination())?;
-        events(LoudspeakerEvent::Ready(node.port()?));
+        events(LoudspeakerEvent::Ready(node.port()?, memory));
         self.0.node.replace(Some(node));
         Ok(())
     }

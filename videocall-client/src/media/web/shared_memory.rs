@@ -1,42 +1,41 @@
 //! Memory that the engine shares with the audio thread (ECMA-262 §25.2), where the page is isolated from other
 //! origins (HTML §7.6).
+//!
+//! The page makes it and gives it to both. Memory that the engine itself sends to the worklet does not always get
+//! there: Firefox loses it, as a `messageerror`, while the port is new that it is sent through.
 
 use js_sys::{Atomics, Float32Array, Int32Array, SharedArrayBuffer};
-use wasm_bindgen::JsValue;
 
 use super::js;
-use crate::media::ring::{BYTES, CAPACITY, HEADER_WORDS, RingMemory};
+use crate::media::ring::{BYTES, CAPACITY, HEADER_WORDS, RINGS, RingMemory};
+
+/// A block of zeros for all rings; `None` where the page is not isolated, or the browser is short of memory.
+pub(super) fn new_block() -> Option<SharedArrayBuffer> {
+    let isolated = js::get(&js_sys::global(), "crossOriginIsolated").is_truthy();
+    // The constructor is hidden from pages that are not.
+    if !isolated || !js::get(&js_sys::global(), "SharedArrayBuffer").is_function() {
+        return None;
+    }
+    let block = SharedArrayBuffer::new(RINGS * BYTES);
+    (block.byte_length() == RINGS * BYTES).then_some(block)
+}
 
 /// The memory of one ring.
 #[derive(Debug)]
 pub(super) struct SharedMemory {
-    buffer: SharedArrayBuffer,
     words: Int32Array,
     samples: Float32Array,
 }
 
 impl SharedMemory {
-    /// Memory of zeros; `None` where the page is not isolated, or the browser is short of memory.
-    pub(super) fn new() -> Option<Self> {
-        let isolated = js::get(&js_sys::global(), "crossOriginIsolated").is_truthy();
-        // The constructor is hidden from pages that are not.
-        if !isolated || !js::get(&js_sys::global(), "SharedArrayBuffer").is_function() {
-            return None;
-        }
-        let buffer = SharedArrayBuffer::new(BYTES);
-        if buffer.byte_length() != BYTES {
-            return None;
-        }
-        Some(Self {
-            words: Int32Array::new_with_byte_offset_and_length(&buffer, 0, HEADER_WORDS),
-            samples: Float32Array::new_with_byte_offset_and_length(&buffer, HEADER_WORDS * 4, CAPACITY),
-            buffer,
+    /// The ring with this number; `None` when the block has not so many.
+    pub(super) fn new(block: &SharedArrayBuffer, number: u32) -> Option<Self> {
+        let start = number.checked_mul(BYTES)?;
+        let end = start.checked_add(BYTES)?;
+        (end <= block.byte_length()).then(|| Self {
+            words: Int32Array::new_with_byte_offset_and_length(block, start, HEADER_WORDS),
+            samples: Float32Array::new_with_byte_offset_and_length(block, start + HEADER_WORDS * 4, CAPACITY),
         })
-    }
-
-    /// What the other thread gets.
-    pub(super) fn buffer(&self) -> &JsValue {
-        &self.buffer
     }
 }
 

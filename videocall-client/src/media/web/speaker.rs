@@ -1,12 +1,12 @@
 //! The engine's half of the loudspeaker: a queue per track in the worklet that mixes them all
 //! (`audio-worklet.js` says what the two tell each other). The page's half is [`super::loudspeaker`].
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::{HashMap, VecDeque};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use js_sys::{Array, Float32Array, Float64Array, Object};
+use js_sys::{Array, Float32Array, Float64Array, Object, SharedArrayBuffer};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{MessageEvent, MessagePort};
 
@@ -14,7 +14,7 @@ use super::js::{self, Listener};
 use super::shared_memory::SharedMemory;
 use crate::audio::DeviceQueue;
 use crate::media::parameters::AUDIO_SAMPLE_RATE;
-use crate::media::ring::RingWriter;
+use crate::media::ring::{RINGS, RingWriter};
 use crate::transport::web::WebClock;
 use videocall_types::Timestamp;
 
@@ -42,12 +42,28 @@ struct State {
 
 struct Output {
     port: MessagePort,
+    /// Memory for rings, and which of them are free; used again as late as possible.
+    memory: Option<SharedArrayBuffer>,
+    free: RefCell<VecDeque<u32>>,
     _reports: Listener,
 }
 
+impl Output {
+    fn way(&self) -> Way {
+        let ring = self.memory.as_ref().and_then(|memory| {
+            let number = self.free.borrow_mut().pop_front()?;
+            Some((number, SharedMemory::new(memory, number)?))
+        });
+        match ring {
+            Some((number, memory)) => Way::Shared(number, RingWriter::new(memory)),
+            None => Way::Posted(Posted::default()),
+        }
+    }
+}
+
 impl Speaker {
-    /// Plays through this port from now on.
-    pub(crate) fn connect(&self, port: MessagePort) {
+    /// Plays through this port from now on, and through the memory if there is one.
+    pub(crate) fn connect(&self, port: MessagePort, memory: Option<SharedArrayBuffer>) {
         let state = Rc::downgrade(&self.0);
         let reports = Listener::new(&port, "message", move |event| {
             if let (Some(state), Some(event)) = (state.upgrade(), event.dyn_ref::<MessageEvent>()) {
@@ -55,13 +71,16 @@ impl Speaker {
             }
         });
         port.start();
-        for queue in self.0.queues() {
-            queue.open(&port);
-        }
-        self.0.output.replace(Some(Output {
+        let output = Output {
             port,
+            memory,
+            free: RefCell::new((0..RINGS).collect()),
             _reports: reports,
-        }));
+        };
+        for queue in self.0.queues() {
+            queue.open(&output);
+        }
+        self.0.output.replace(Some(output));
     }
 
     /// How long it takes from the worklet's output to the ear.
@@ -82,14 +101,11 @@ impl Speaker {
         let queue = Rc::new(Queue {
             id,
             owner,
-            way: match SharedMemory::new() {
-                Some(memory) => Way::Shared(RingWriter::new(memory)),
-                None => Way::Posted(Posted::default()),
-            },
+            way: OnceCell::new(),
         });
         self.0.queues.borrow_mut().insert(id, Rc::downgrade(&queue));
         if let Some(output) = self.0.output.borrow().as_ref() {
-            queue.open(&output.port);
+            queue.open(output);
         }
         SpeakerQueue {
             queue,
@@ -115,7 +131,7 @@ impl State {
                 .borrow()
                 .get(&(numbers[0] as u32))
                 .and_then(Weak::upgrade);
-            if let Some(Way::Posted(posted)) = queue.as_ref().map(|queue| &queue.way) {
+            if let Some(Way::Posted(posted)) = queue.as_ref().and_then(|queue| queue.way.get()) {
                 posted.report.set(Report {
                     queued: numbers[1] as u64,
                     received: numbers[2] as u64,
@@ -140,12 +156,14 @@ impl State {
 struct Queue {
     id: u32,
     owner: Weak<dyn QueueOwner>,
-    way: Way,
+    /// As soon as there is a loudspeaker.
+    way: OnceCell<Way>,
 }
 
 /// How samples get to the audio thread.
 enum Way {
-    Shared(RingWriter<SharedMemory>),
+    /// In the ring with this number.
+    Shared(u32, RingWriter<SharedMemory>),
     Posted(Posted),
 }
 
@@ -169,22 +187,24 @@ struct Report {
 }
 
 impl Queue {
-    fn open(&self, port: &MessagePort) {
+    fn open(&self, output: &Output) {
         let message = Object::new();
         js::set(&message, "open", &self.id.into());
-        if let Way::Shared(ring) = &self.way {
-            js::set(&message, "memory", ring.memory().buffer());
+        if let Way::Shared(number, ring) = self.way.get_or_init(|| output.way()) {
+            js::set(&message, "ring", &(*number).into());
+            js::set(&message, "position", &ring.position().cast_signed().into());
         }
         // Fails only for what cannot be cloned.
-        port.post_message(&message).ok();
+        output.port.post_message(&message).ok();
     }
 
     fn push(&self, samples: &[f32], port: &MessagePort) {
-        match &self.way {
-            Way::Shared(ring) => {
+        match self.way.get() {
+            None => {}
+            Some(Way::Shared(_, ring)) => {
                 ring.push(samples);
             }
-            Way::Posted(posted) => {
+            Some(Way::Posted(posted)) => {
                 let samples = Float32Array::from(samples);
                 let message = Object::new();
                 js::set(&message, "id", &self.id.into());
@@ -199,14 +219,15 @@ impl Queue {
         }
     }
 
-    fn state(&self, now: Timestamp) -> DeviceQueue {
-        match &self.way {
-            Way::Shared(ring) => DeviceQueue {
+    /// `None` as long as there is no loudspeaker.
+    fn state(&self, now: Timestamp) -> Option<DeviceQueue> {
+        self.way.get().map(|way| match way {
+            Way::Shared(_, ring) => DeviceQueue {
                 queued: ring.queued().into(),
                 missed: ring.missed().into(),
             },
             Way::Posted(posted) => posted.state(now),
-        }
+        })
     }
 }
 
@@ -241,7 +262,7 @@ impl SpeakerQueue {
     /// What is about to be played; `None` as long as there is no loudspeaker.
     pub(super) fn state(&self, now: Timestamp) -> Option<DeviceQueue> {
         let is_open = self.speaker.0.output.borrow().is_some();
-        is_open.then(|| self.queue.state(now))
+        is_open.then(|| self.queue.state(now)).flatten()
     }
 
     /// How long it takes from the end of the queue to the ear.
@@ -251,14 +272,15 @@ impl SpeakerQueue {
 
     /// Whether samples pass through shared memory.
     pub(super) fn is_shared(&self) -> bool {
-        matches!(self.queue.way, Way::Shared(_))
+        matches!(self.queue.way.get(), Some(Way::Shared(..)))
     }
 
     /// Nothing is to be played for now, and nothing is missing.
     pub(super) fn set_idle(&self) {
-        match &self.queue.way {
-            Way::Shared(ring) => ring.rest(),
-            Way::Posted(_) => self.tell("idle"),
+        match self.queue.way.get() {
+            Some(Way::Shared(_, ring)) => ring.rest(),
+            Some(Way::Posted(_)) => self.tell("idle"),
+            None => {}
         }
     }
 
@@ -276,5 +298,10 @@ impl Drop for SpeakerQueue {
     fn drop(&mut self) {
         self.speaker.0.queues.borrow_mut().remove(&self.queue.id);
         self.tell("close");
+        if let Some(Way::Shared(number, _)) = self.queue.way.get()
+            && let Some(output) = self.speaker.0.output.borrow().as_ref()
+        {
+            output.free.borrow_mut().push_back(*number);
+        }
     }
 }
