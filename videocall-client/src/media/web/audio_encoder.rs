@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use js_sys::{Float32Array, Object};
+use wasm_bindgen::JsValue;
 use wasm_bindgen::closure::Closure;
-use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
     AudioData, AudioDataInit, AudioEncoder, AudioEncoderConfig, AudioEncoderInit, AudioEncoderSupport,
@@ -33,8 +33,6 @@ pub(super) struct SoundEncoder {
     /// The browser takes what is particular to Opus.
     extras: bool,
     failed: Rc<Cell<bool>>,
-    _output: Closure<dyn FnMut(EncodedAudioChunk)>,
-    _error: Closure<dyn FnMut(JsValue)>,
 }
 
 impl SoundEncoder {
@@ -48,9 +46,12 @@ impl SoundEncoder {
             .await
             .ok_or("this browser does not encode Opus")?;
         let failed = Rc::new(Cell::new(false));
-        let on_output = Closure::<dyn FnMut(EncodedAudioChunk)>::new(move |chunk| {
-            if let Some(sound) = sound(&chunk) {
-                output(sound);
+        let on_output = Closure::<dyn FnMut(EncodedAudioChunk)>::new({
+            let failed = failed.clone();
+            move |chunk| {
+                if let Some(sound) = sound(&chunk).filter(|_| !failed.get()) {
+                    output(sound);
+                }
             }
         });
         let on_error = Closure::<dyn FnMut(JsValue)>::new({
@@ -60,10 +61,7 @@ impl SoundEncoder {
                 failed.set(true);
             }
         });
-        let init = AudioEncoderInit::new(
-            on_error.as_ref().unchecked_ref(),
-            on_output.as_ref().unchecked_ref(),
-        );
+        let init = AudioEncoderInit::new(&js::function(on_error), &js::function(on_output));
         let encoder = AudioEncoder::new(&init)?;
         encoder.configure(&configuration(sample_rate, bitrate_bps, extras))?;
         Ok(Self {
@@ -72,8 +70,6 @@ impl SoundEncoder {
             bitrate_bps,
             extras,
             failed,
-            _output: on_output,
-            _error: on_error,
         })
     }
 
@@ -120,6 +116,7 @@ impl SoundEncoder {
 
 impl Drop for SoundEncoder {
     fn drop(&mut self) {
+        self.failed.set(true);
         if self.encoder.state() != CodecState::Closed {
             self.encoder.close().ok();
         }

@@ -1,8 +1,8 @@
 //! Small things every browser module needs: listeners that end with their owner, properties,
 //! readable errors.
 
-use js_sys::{Object, Reflect, Uint8Array};
-use wasm_bindgen::closure::Closure;
+use js_sys::{Function, Object, Reflect, Uint8Array};
+use wasm_bindgen::closure::{Closure, WasmClosure};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Event, EventTarget};
 
@@ -43,6 +43,12 @@ pub(crate) fn describe(value: &JsValue) -> String {
 /// The bytes of a chunk that a stream of bytes or datagrams delivered.
 pub(crate) fn chunk_bytes(value: &JsValue) -> Option<Vec<u8>> {
     value.dyn_ref::<Uint8Array>().map(Uint8Array::to_vec)
+}
+
+/// A function that is the browser's to keep: it can be called as long as the browser has it. For those of codecs, which
+/// Firefox calls with what is still on its way after a codec was closed.
+pub(crate) fn function<T: WasmClosure + ?Sized>(closure: Closure<T>) -> Function {
+    closure.into_js_value().unchecked_into()
 }
 
 /// Listens until it is dropped.

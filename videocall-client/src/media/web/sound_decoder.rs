@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use js_sys::Uint8Array;
 use videocall_types::DecoderConfig;
+use wasm_bindgen::JsValue;
 use wasm_bindgen::closure::Closure;
-use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{
     AudioData, AudioDecoder, AudioDecoderConfig, AudioDecoderInit, CodecState, EncodedAudioChunk,
     EncodedAudioChunkInit, EncodedAudioChunkType,
@@ -22,8 +22,6 @@ pub(super) struct SoundDecoder {
     decoder: AudioDecoder,
     config: DecoderConfig,
     failed: Rc<Cell<bool>>,
-    _output: Closure<dyn FnMut(AudioData)>,
-    _error: Closure<dyn FnMut(JsValue)>,
 }
 
 impl SoundDecoder {
@@ -34,7 +32,15 @@ impl SoundDecoder {
         failure: impl Fn() + 'static,
     ) -> Result<Self, JsValue> {
         let failed = Rc::new(Cell::new(false));
-        let on_output = Closure::<dyn FnMut(AudioData)>::new(move |data| output(Guard::new(data)));
+        let on_output = Closure::<dyn FnMut(AudioData)>::new({
+            let failed = failed.clone();
+            move |data| {
+                let data = Guard::new(data);
+                if !failed.get() {
+                    output(data);
+                }
+            }
+        });
         let on_error = Closure::<dyn FnMut(JsValue)>::new({
             let failed = failed.clone();
             move |error| {
@@ -44,10 +50,7 @@ impl SoundDecoder {
                 }
             }
         });
-        let init = AudioDecoderInit::new(
-            on_error.as_ref().unchecked_ref(),
-            on_output.as_ref().unchecked_ref(),
-        );
+        let init = AudioDecoderInit::new(&js::function(on_error), &js::function(on_output));
         let decoder = AudioDecoder::new(&init)?;
         let configuration = AudioDecoderConfig::new(&config.codec, config.channels, config.sample_rate);
         if !config.description.is_empty() {
@@ -58,8 +61,6 @@ impl SoundDecoder {
             decoder,
             config: config.clone(),
             failed,
-            _output: on_output,
-            _error: on_error,
         })
     }
 
@@ -84,6 +85,7 @@ impl SoundDecoder {
 
 impl Drop for SoundDecoder {
     fn drop(&mut self) {
+        self.failed.set(true);
         if self.decoder.state() != CodecState::Closed {
             self.decoder.close().ok();
         }

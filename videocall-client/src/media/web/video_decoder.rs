@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use js_sys::Uint8Array;
 use videocall_types::{DecoderConfig, Frame};
+use wasm_bindgen::JsValue;
 use wasm_bindgen::closure::Closure;
-use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{
     CodecState, EncodedVideoChunk, EncodedVideoChunkInit, EncodedVideoChunkType, VideoDecoder,
     VideoDecoderConfig, VideoDecoderInit, VideoFrame,
@@ -37,8 +37,6 @@ pub(super) struct PictureDecoder {
     decoder: VideoDecoder,
     config: DecoderConfig,
     failed: Rc<Cell<bool>>,
-    _output: Closure<dyn FnMut(VideoFrame)>,
-    _error: Closure<dyn FnMut(JsValue)>,
 }
 
 impl PictureDecoder {
@@ -53,7 +51,15 @@ impl PictureDecoder {
             return Err("a picture that is too large".into());
         }
         let failed = Rc::new(Cell::new(false));
-        let on_output = Closure::<dyn FnMut(VideoFrame)>::new(move |frame| output(Guard::new(frame)));
+        let on_output = Closure::<dyn FnMut(VideoFrame)>::new({
+            let failed = failed.clone();
+            move |frame| {
+                let frame = Guard::new(frame);
+                if !failed.get() {
+                    output(frame);
+                }
+            }
+        });
         let on_error = Closure::<dyn FnMut(JsValue)>::new({
             let failed = failed.clone();
             move |error| {
@@ -63,18 +69,13 @@ impl PictureDecoder {
                 }
             }
         });
-        let init = VideoDecoderInit::new(
-            on_error.as_ref().unchecked_ref(),
-            on_output.as_ref().unchecked_ref(),
-        );
+        let init = VideoDecoderInit::new(&js::function(on_error), &js::function(on_output));
         let decoder = VideoDecoder::new(&init)?;
         decoder.configure(&configuration(config, preference))?;
         Ok(Self {
             decoder,
             config: config.clone(),
             failed,
-            _output: on_output,
-            _error: on_error,
         })
     }
 
@@ -108,6 +109,7 @@ impl PictureDecoder {
 
 impl Drop for PictureDecoder {
     fn drop(&mut self) {
+        self.failed.set(true);
         if self.decoder.state() != CodecState::Closed {
             self.decoder.close().ok();
         }

@@ -68,8 +68,6 @@ pub(super) struct PictureEncoder {
     /// Pictures that go in say what their colours mean.
     told: Rc<Cell<bool>>,
     work: Rc<RefCell<Work>>,
-    _output: Closure<dyn FnMut(EncodedVideoChunk, JsValue)>,
-    _error: Closure<dyn FnMut(JsValue)>,
 }
 
 impl PictureEncoder {
@@ -116,14 +114,16 @@ impl PictureEncoder {
         let (failed, told) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(true)));
         let work = Rc::new(RefCell::new(Work::default()));
         let (done, colors_told) = (work.clone(), told.clone());
-        let on_output = Closure::<dyn FnMut(EncodedVideoChunk, JsValue)>::new(
+        let on_output = Closure::<dyn FnMut(EncodedVideoChunk, JsValue)>::new({
+            let failed = failed.clone();
             move |chunk: EncodedVideoChunk, metadata| {
                 done.borrow_mut().ended(chunk.timestamp() as i64, WebClock::now());
-                if let Some(picture) = picture(&chunk, &metadata, &encoding, colors_told.get()) {
+                let picture = picture(&chunk, &metadata, &encoding, colors_told.get());
+                if let Some(picture) = picture.filter(|_| !failed.get()) {
                     output(picture);
                 }
-            },
-        );
+            }
+        });
         let on_error = Closure::<dyn FnMut(JsValue)>::new({
             let failed = failed.clone();
             move |error| {
@@ -131,10 +131,7 @@ impl PictureEncoder {
                 failed.set(true);
             }
         });
-        let init = VideoEncoderInit::new(
-            on_error.as_ref().unchecked_ref(),
-            on_output.as_ref().unchecked_ref(),
-        );
+        let init = VideoEncoderInit::new(&js::function(on_error), &js::function(on_output));
         let encoder = VideoEncoder::new(&init)?;
         let configuration = configuration(&encoding, aim);
         configuration.set_content_hint(content_hint);
@@ -147,8 +144,6 @@ impl PictureEncoder {
             failed,
             told,
             work,
-            _output: on_output,
-            _error: on_error,
         })
     }
 
@@ -200,6 +195,7 @@ impl PictureEncoder {
 
 impl Drop for PictureEncoder {
     fn drop(&mut self) {
+        self.failed.set(true);
         if self.encoder.state() != CodecState::Closed {
             self.encoder.close().ok();
         }
