@@ -22,14 +22,15 @@ pub(crate) const MAX_MEDIA_STREAMS: usize = MAX_TRACKS * MAX_SPATIAL_LAYERS as u
 /// is 1.5 MB within a millisecond; the usual 208 KiB would lose most of it.
 const SOCKET_BUFFER_BYTES: usize = 8 * 1024 * 1024;
 
-/// The least that a connection takes from its outbox in advance: what a slow path needs to stay busy.
-const MIN_SEND_WINDOW: u64 = 64 * 1024;
+/// The least that a connection takes from its outbox in advance: half a congestion window above the least one
+/// (RFC 9002 §7.2). More would stand for seconds in front of a path of 300 kbit/s, where nothing can be dropped.
+const MIN_SEND_WINDOW: u64 = 8 * 1024;
 
 /// The most that a connection takes from its outbox in advance: 40 Mbit/s at 200 ms.
 const MAX_SEND_WINDOW: u64 = 1024 * 1024;
 
-/// The window before anything is known of the path: a first keyframe fits.
-const INITIAL_SEND_WINDOW: u64 = 256 * 1024;
+/// The window before anything is known of the path: a first keyframe fits, and a slow path is rid of it within 1.3 s.
+const INITIAL_SEND_WINDOW: u64 = 48 * 1024;
 
 /// Connections that have sent their first packet and are not looked at yet: the accept loop waits for
 /// nothing, so more than a burst means that the processor is busy, and the clients ask again.
