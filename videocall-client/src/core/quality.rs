@@ -36,6 +36,11 @@ const REDUNDANCY: usize = 1;
 const MORE_REDUNDANCY: usize = 2;
 const LOSS_FOR_MORE: f64 = 0.01;
 
+/// On a path between these, bits per second, which pictures would rather have for themselves, and that has lost less
+/// than this share of late, no sound is repeated. Below, there is hardly a picture to gain.
+const SCARCE_BPS: std::ops::Range<f64> = 150_000.0..500_000.0;
+const LOSS_FOR_ANY: f64 = 0.002;
+
 /// What waits in the sending queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Backlog {
@@ -171,7 +176,7 @@ impl Quality {
     /// Bits per second of sound and of all pictures that anybody wants, at their best.
     pub(super) fn wanted_bps(&self) -> u32 {
         let best = ladder::SOUND_STEPS[0];
-        let redundancy = self.wanted_redundancy();
+        let redundancy = self.usual_redundancy();
         let sounds = self.sounds.values().filter(|sound| !sound.muted);
         let sounds: f64 = sounds.map(|sound| sound.cost(best, redundancy)).sum();
         let pictures: f64 = self.pictures.values().map(Ladder::best).sum();
@@ -212,6 +217,16 @@ impl Quality {
     }
 
     fn wanted_redundancy(&self) -> usize {
+        let budget = self.estimate.bits_per_second();
+        let is_scarce = SCARCE_BPS.contains(&budget) && budget < f64::from(self.wanted_bps());
+        if is_scarce && self.estimate.loss() < LOSS_FOR_ANY {
+            0
+        } else {
+            self.usual_redundancy()
+        }
+    }
+
+    fn usual_redundancy(&self) -> usize {
         if self.estimate.loss() > LOSS_FOR_MORE {
             MORE_REDUNDANCY
         } else {

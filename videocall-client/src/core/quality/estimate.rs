@@ -74,6 +74,8 @@ const KNOWN: f64 = 0.96;
 /// When so much more arrives, twice in a row, the path has become faster. A probe for that goes a little beyond.
 const FASTER: f64 = 1.045;
 const PROBE: f64 = 1.08;
+/// So has it when there would be this much of a queue otherwise, seconds, and noise.
+const UNSEEN: f64 = 0.020;
 /// A probe that has shown nothing after so many reports, and two round trips, goes further with each.
 const PROBE_REPORTS: u32 = 6;
 const PROBE_GROWTH: f64 = 0.01;
@@ -159,6 +161,8 @@ pub(super) struct Estimate {
     clear_reports: u32,
     full_reports: u32,
     faster_reports: u32,
+    /// The queue that there would be if the path carried no more than it was seen to, seconds.
+    unseen_queue: f64,
     /// Growth of the queue, seconds per second, over two reports.
     growth: f64,
     rtt: Duration,
@@ -232,6 +236,7 @@ impl Estimate {
             clear_reports: 0,
             full_reports: 0,
             faster_reports: 0,
+            unseen_queue: 0.0,
             growth: 0.0,
             rtt: Duration::ZERO,
             loss: 0.0,
@@ -346,12 +351,16 @@ impl Estimate {
             self.noise = self.noise.min(MOST_NOISE);
         }
         let clear = queue.min(self.queue_before) < CLEAR + 2.0 * self.noise;
-        self.clear_reports = if clear { self.clear_reports + 1 } else { 0 };
+        if clear {
+            self.clear_reports += 1;
+        } else {
+            (self.clear_reports, self.unseen_queue) = (0, 0.0);
+        }
         if let Some(outage) = &mut self.outage {
             outage.over = true;
             self.leave_outage();
         } else if clear {
-            self.reach();
+            self.reach(seconds);
         } else {
             self.follow(queue);
         }
@@ -454,10 +463,14 @@ impl Estimate {
     }
 
     /// No queue stands.
-    fn reach(&mut self) {
+    fn reach(&mut self, seconds: f64) {
         if let Some(capacity) = self.capacity {
             self.rate = self.rate.max(capacity * KNOWN);
         }
+        let above = self
+            .capacity
+            .map_or(0.0, |capacity| self.arriving() / capacity - 1.0);
+        self.unseen_queue = (self.unseen_queue + above * seconds).max(0.0);
         if self.clear_reports < CLEAR_REPORTS || !self.wants_more {
             return;
         }
@@ -476,7 +489,7 @@ impl Estimate {
             .capacity
             .is_some_and(|capacity| self.arriving() > capacity * FASTER);
         self.faster_reports = if faster { self.faster_reports + 1 } else { 0 };
-        if self.faster_reports >= 2 {
+        if self.faster_reports >= 2 || self.unseen_queue > UNSEEN + self.noise {
             self.capacity = None;
         }
         let latency = self.rtt.as_secs_f64() + RAMP_LATENCY;

@@ -27,7 +27,7 @@ const SCREEN_SOUND_BPS: u32 = 96_000;
 /// of which fewer pictures are sent.
 const LEAST_SMALLEST: f64 = 0.35;
 const LEAST_ONLY: f64 = 0.12;
-const LEAST_LARGER: f64 = 0.4;
+const LEAST_LARGER: f64 = 0.3;
 const LEAST_SCREEN: f64 = 0.15;
 
 /// The next set of layers needs this much more than its least.
