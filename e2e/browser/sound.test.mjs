@@ -3,6 +3,7 @@
 
 import { equal, ok } from 'node:assert/strict';
 
+import { ENGINES } from './lib/browsers.mjs';
 import { openPerson } from './lib/person.mjs';
 import { videocallServer } from './lib/servers.mjs';
 import { scenario } from './lib/stage.mjs';
@@ -14,9 +15,9 @@ const BOB = { name: 'bob', colour: 'green', hertz: 700 };
 /** Nobody shows the page in a frame here; that somebody might is what counts. */
 const EMBEDDED = ['--embedder', 'https://intranet.example'];
 
-async function meet(stage, step, options, isolated) {
+async function meet(stage, step, { engine, options = [], isolated }) {
   const server = await videocallServer(stage, options);
-  const people = await Promise.all([ALICE, BOB].map((who) => openPerson(stage, who)));
+  const people = await Promise.all([{ ...ALICE, engine }, BOB].map((who) => openPerson(stage, who)));
   const [alice, bob] = people;
   await Promise.all(people.map((person) => person.join(server.url, 'sound')));
   await Promise.all(people.map((person) => person.connected()));
@@ -51,6 +52,12 @@ async function meet(stage, step, options, isolated) {
   });
 }
 
-scenario('sound through memory that threads share', (stage, step) => meet(stage, step, [], true));
+for (const engine of ENGINES) {
+  scenario(`sound through memory that threads share: ${engine}`, (stage, step) =>
+    meet(stage, step, { engine, isolated: true }),
+  );
 
-scenario('sound by messages, on a page that may be embedded', (stage, step) => meet(stage, step, EMBEDDED, false));
+  scenario(`sound by messages, on a page that may be embedded: ${engine}`, (stage, step) =>
+    meet(stage, step, { engine, options: EMBEDDED, isolated: false }),
+  );
+}
