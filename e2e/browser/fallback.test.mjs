@@ -8,8 +8,8 @@ import { swallowUdp } from './lib/ports.mjs';
 import { videocallServer } from './lib/servers.mjs';
 import { scenario } from './lib/stage.mjs';
 
-/** From the click on Join to being in the meeting. */
-const UP = 3_000;
+/** From the click on Join to being in the meeting. A Firefox that draws with the processor has little left for the rest. */
+const UP = { chromium: 3_000, firefox: 5_000 };
 
 async function dropped(stage, step, engine) {
   const hole = await swallowUdp();
@@ -21,7 +21,7 @@ async function dropped(stage, step, engine) {
     openPerson(stage, { name: 'bob', colour: 'green', hertz: 700 }),
   ]);
 
-  await step('the call is up within three seconds of Join', async () => {
+  await step('the call is up seconds after Join', async () => {
     await bob.join(server.url, 'udp', { transport: 'websocket' });
     await bob.connected('websocket');
     await alice.page.goto(`${server.url}/meeting/alice/udp`);
@@ -31,7 +31,7 @@ async function dropped(stage, step, engine) {
     await alice.connected('websocket');
     const took = performance.now() - clicked;
     ok(hole.received() > 0, 'WebTransport was not even tried');
-    ok(took < UP, `it took ${Math.round(took)} ms`);
+    ok(took < UP[engine], `it took ${Math.round(took)} ms`);
   });
 
   await step('the person is told', () => alice.isTold(/WebSocket/));

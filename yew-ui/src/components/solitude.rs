@@ -21,7 +21,7 @@ pub(crate) fn Solitude(props: &SolitudeProps) -> Html {
         (Symbol::Link, text.call.copy_link)
     };
     html! {
-        <div class="card shadow-float animate-appear absolute inset-x-5 bottom-14 z-10 mx-auto max-w-sm p-4 text-center sm:p-5">
+        <div class="card shadow-float animate-appear absolute inset-x-5 bottom-18 z-10 mx-auto max-w-sm p-4 text-center sm:p-5">
             <p class="text-[15px] font-semibold">{ text.call.alone }</p>
             <p class="mt-1 text-sm text-soft">{ text.call.alone_hint }</p>
             <button type="button" class="button button-primary mt-3.5 h-11 w-full"
