@@ -104,10 +104,14 @@ async function threePeople(stage, step, { engines, transports, limits }) {
       equal(stats.connection.state, 'connected');
       ok(stats.connection.bytesSent > 0 && stats.connection.bytesReceived > 0);
       ok(stats.connection.rttMs > 0 && stats.connection.rttMs < 1000, `round trip ${stats.connection.rttMs} ms`);
-      for (const track of stats.remoteTracks.filter(({ kind }) => kind === 'camera')) {
-        ok(track.framesReceived > 0 && track.framesDecoded > 0 && track.bitrateBps > 0, JSON.stringify(track));
-        ok(track.width > 0 && track.height > 0 && track.codec, JSON.stringify(track));
-      }
+      await until(`${person.name} has figures of both pictures`, async () => {
+        const cameras = (await person.stats()).remoteTracks.filter(({ kind }) => kind === 'camera');
+        for (const track of cameras) {
+          ok(track.framesReceived > 0 && track.framesDecoded > 0 && track.bitrateBps > 0, JSON.stringify(track));
+          ok(track.width > 0 && track.height > 0 && track.codec, JSON.stringify(track));
+        }
+        return cameras.length === 2;
+      });
     }
   });
 
