@@ -8,6 +8,7 @@
 mod estimate;
 mod ladder;
 mod load;
+mod output;
 mod own_delay;
 mod standing;
 
@@ -134,6 +135,9 @@ impl Quality {
     /// A frame of so many bytes waits to be sent.
     pub(super) fn captured(&mut self, header: &FrameHeader, bytes: usize, now: Timestamp) {
         self.estimate.captured(header, bytes, now);
+        if let Some(ladder) = self.pictures.get_mut(&header.track) {
+            ladder.encoded(header.spatial, bytes, now);
+        }
     }
 
     /// So many bytes of frames were given to the connection.

@@ -18,6 +18,8 @@ pub(crate) struct Encoder {
     pub(crate) keyframe_wanted: bool,
     /// What the pictures need, bits per second, whatever they may use.
     pub(crate) need: f64,
+    /// It does not get below this, bits per second.
+    pub(crate) floor: f64,
     bitrate: f64,
     debt: f64,
     next_at: Timestamp,
@@ -38,6 +40,7 @@ impl Encoder {
             },
             keyframe_wanted: true,
             need: f64::INFINITY,
+            floor: 0.0,
             bitrate: 0.0,
             debt: 0.0,
             next_at: now,
@@ -65,7 +68,7 @@ impl Encoder {
             return None;
         }
         self.bitrate += (f64::from(self.target.bitrate_bps) - self.bitrate) * 0.2;
-        let usual = self.bitrate.min(self.need) / 8.0 / f64::from(rate);
+        let usual = self.bitrate.max(self.floor).min(self.need) / 8.0 / f64::from(rate);
         let keyframe = std::mem::take(&mut self.keyframe_wanted);
         let mut size = usual * (0.7 + 0.6 * chance());
         if keyframe {

@@ -188,6 +188,18 @@ proptest! {
     }
 
     #[test]
+    fn encoders_that_make_too_much_do_not_fill_the_queue(kilobits in 250_u32..500, seed: u64) {
+        let mut world = World::new(Path::of(f64::from(kilobits) * KBIT), Carrier::WebTransport, seed);
+        world.set_floor(0.9);
+        world.run(SETTLED);
+        world.forget();
+        world.run(LONG);
+        let figures = world.figures();
+        prop_assert!(figures.queueing_p95 < Duration::from_millis(120), "{figures:?}");
+        prop_assert!(figures.sound_missing < 0.02 && figures.pictures > 500, "{figures:?}");
+    }
+
+    #[test]
     fn pictures_that_are_easy_hold_nothing_back(seed: u64) {
         let mut world = World::new(Path::of(120.0 * KBIT), Carrier::WebTransport, seed);
         world.set_need(40.0 * KBIT);

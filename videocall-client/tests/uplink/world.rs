@@ -214,6 +214,13 @@ impl World {
         self.lateness = lateness;
     }
 
+    /// Encoders of the larger layers do not get below this share of their nominal bitrate.
+    pub(crate) fn set_floor(&mut self, share: f64) {
+        for encoder in self.encoders.iter_mut().skip(1) {
+            encoder.floor = f64::from(encoder.layer.bitrate_bps) * share;
+        }
+    }
+
     /// From now on pictures need no more than this, bits per second, whatever encoders may use.
     pub(crate) fn set_need(&mut self, need: f64) {
         for encoder in &mut self.encoders {

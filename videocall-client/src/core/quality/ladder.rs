@@ -9,6 +9,7 @@ use std::time::Duration;
 use videocall_types::{LayerInfo, Timestamp, TrackId, TrackInfo, TrackKind};
 
 use super::load::Restriction;
+use super::output::Output;
 use crate::core::types::EncoderTarget;
 use crate::media::parameters::VOICE_BITRATE_BPS;
 
@@ -96,6 +97,11 @@ pub(super) struct Ladder {
     patience: Option<Duration>,
     /// What to encode: index and bitrate.
     chosen: Vec<(usize, f64)>,
+    /// What each layer's encoder makes of that; as of when it is looked at.
+    outputs: Vec<Output>,
+    /// What was to be encoded before.
+    chosen_before: Vec<(usize, f64)>,
+    now: Timestamp,
 }
 
 impl SoundStep {
@@ -171,12 +177,24 @@ impl Ladder {
         if shape(&layers) != shape(&self.layers) {
             self.cap = None;
             self.chosen.clear();
+            self.outputs = vec![Output::default(); layers.len()];
         }
         self.layers = layers;
     }
 
     pub(super) fn want(&mut self, layers: &[u8]) {
         self.wanted = Some(layers.to_vec());
+    }
+
+    /// A frame of so many bytes came from the encoder of a layer.
+    pub(super) fn encoded(&mut self, spatial: u8, bytes: usize, now: Timestamp) {
+        let Some(index) = self.layers.iter().position(|layer| layer.spatial == spatial) else {
+            return;
+        };
+        let asked = self.chosen.iter().find(|(chosen, _)| *chosen == index);
+        if let Some((output, &(_, bits))) = self.outputs.get_mut(index).zip(asked) {
+            output.note(bytes as f64 * 8.0, bits, now);
+        }
     }
 
     pub(super) fn is_screen(&self) -> bool {
@@ -243,7 +261,14 @@ impl Ladder {
             0 => LEAST_SMALLEST,
             _ => LEAST_LARGER,
         };
-        f64::from(self.layers[index].bitrate_bps) * share + self.overhead(index)
+        let least = f64::from(self.layers[index].bitrate_bps) * share + self.overhead(index);
+        // The smallest picture has nothing below it.
+        let floor = self.outputs.get(index).filter(|_| index > 0);
+        floor.map_or(least, |output| {
+            output
+                .floor(self.now)
+                .clamp(least, self.nominal(index).max(least))
+        })
     }
 
     fn least_of_set(&self, cap: usize) -> f64 {
@@ -279,7 +304,8 @@ impl Ladder {
 
     /// Chooses what to encode for this many bits per second. Returns what of them it takes.
     pub(super) fn spend(&mut self, budget: f64, now: Timestamp) -> f64 {
-        self.chosen.clear();
+        self.now = now;
+        self.chosen_before = std::mem::take(&mut self.chosen);
         let Some(top) = self.top() else {
             self.enough_since = None;
             return 0.0;
@@ -379,6 +405,12 @@ impl Ladder {
 
     /// A set that did not last makes the next trial later; one that did, forgives.
     fn fall(&mut self, now: Timestamp) {
+        for &(index, _) in &self.chosen_before {
+            self.outputs
+                .get_mut(index)
+                .into_iter()
+                .for_each(|output| output.end(now));
+        }
         self.enough_since = None;
         self.short_since = None;
         let Some(climbed_at) = self.climbed_at.take() else {
