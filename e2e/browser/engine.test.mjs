@@ -2,6 +2,7 @@
 
 import { equal } from 'node:assert/strict';
 
+import { ENGINES } from './lib/browsers.mjs';
 import { openPerson } from './lib/person.mjs';
 import { videocallServer } from './lib/servers.mjs';
 import { scenario } from './lib/stage.mjs';
@@ -15,9 +16,9 @@ async function hasWorkers(person, count) {
   await until(`${person.name}'s page has ${count} workers`, () => person.page.workers().length === count);
 }
 
-scenario('the thread of a call starts before it and ends with it', async (stage, step) => {
+async function startsAndEnds(stage, step, engine) {
   const server = await videocallServer(stage);
-  const alice = await openPerson(stage, ALICE);
+  const alice = await openPerson(stage, { ...ALICE, engine });
   const lobby = `${server.url}/meeting/alice/thread`;
 
   await step('it is there before Join is pressed, and it is the one that is used', async () => {
@@ -51,9 +52,9 @@ scenario('the thread of a call starts before it and ends with it', async (stage,
     await alice.page.getByRole('button', { name: /change|other/i }).first().click();
     await hasWorkers(alice, 0);
   });
-});
+}
 
-scenario('the thread of a call fails', async (stage, step) => {
+async function fails(stage, step) {
   const server = await videocallServer(stage);
   const [alice, bob] = await Promise.all([openPerson(stage, ALICE), openPerson(stage, BOB)]);
   await bob.join(server.url, 'broken');
@@ -66,7 +67,7 @@ scenario('the thread of a call fails', async (stage, step) => {
     await alice.page.unroute('**/engine-worker.js');
     await alice.press('rejoin-button');
     await alice.connected();
-    await bob.seesMoving({ name: 'alice' }, ALICE.colour);
+    await bob.seesMoving({ name: 'alice' }, alice.colour);
   });
 
   await step('it stops in a call: the person is told, devices are let go, the others see her gone', async () => {
@@ -86,7 +87,15 @@ scenario('the thread of a call fails', async (stage, step) => {
   await step('and can come back', async () => {
     await alice.press('rejoin-button');
     await alice.connected();
-    await bob.seesMoving({ name: 'alice' }, ALICE.colour);
+    await bob.seesMoving({ name: 'alice' }, alice.colour);
     await alice.hears({ name: 'bob' }, BOB.hertz);
   });
-});
+}
+
+for (const engine of ENGINES) {
+  scenario(`the thread of a call starts before it and ends with it: ${engine}`, (stage, step) =>
+    startsAndEnds(stage, step, engine),
+  );
+}
+
+scenario('the thread of a call fails', fails);
