@@ -18,7 +18,11 @@ mod pages;
 #[cfg(target_arch = "wasm32")]
 pub fn run() {
     console_error_panic_hook::set_once();
-    let level = if cfg!(debug_assertions) { log::Level::Debug } else { log::Level::Warn };
+    let level = if cfg!(debug_assertions) {
+        log::Level::Debug
+    } else {
+        log::Level::Warn
+    };
     // Fails where there is a logger already, which is as good.
     let _ = console_log::init_with_level(level);
     if videocall_client::engine::is_here() {
