@@ -28,8 +28,9 @@ const PROBE_INTERVAL: Duration = Duration::from_millis(200);
 /// Probes that have not come back at most; with more the lag is ten seconds and beyond measuring.
 const MAX_PROBES: usize = 50;
 
-/// What has been written is asked about at most this often, unless the window fills.
-const ACKNOWLEDGE_INTERVAL: Duration = Duration::from_millis(10);
+/// What has been written is asked about at most this often, unless the window fills. Each question is two messages:
+/// a hundred a second would be a third of all that a busy meeting sends.
+const ACKNOWLEDGE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// An answer that takes longer is asked for again: it may have got lost with a connection.
 const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(1);
