@@ -144,9 +144,12 @@ impl Record {
 pub(crate) struct Notes {
     record: Arc<Record>,
     session: usize,
-    /// Whether it is a voice, and the delay in microseconds; `None` for what nobody asked for.
-    pending: Vec<(Option<bool>, u64)>,
+    /// Whether it is a voice, `None` for what nobody asked for; and the delay in microseconds, `None` for what was
+    /// kept for the session from before it came.
+    pending: Vec<(Option<bool>, Option<u64>)>,
     bytes: u64,
+    /// When the first frame came, microseconds.
+    since: Option<u64>,
 }
 
 impl Notes {
@@ -156,6 +159,7 @@ impl Notes {
             session,
             pending: Vec::new(),
             bytes: 0,
+            since: None,
         }
     }
 
@@ -164,6 +168,8 @@ impl Notes {
         let Ok(header) = FrameHeader::peek(packet) else {
             return;
         };
+        let now = self.record.clock.now_us();
+        let since = *self.since.get_or_insert(now);
         if !self.record.counts(header.capture_time_us) {
             return;
         }
@@ -171,9 +177,10 @@ impl Notes {
             true => is_voice(&header).then_some(true),
             false => (header.spatial == self.record.largest_layer).then_some(false),
         };
-        let delay = self.record.clock.now_us().saturating_sub(header.capture_time_us);
+        let delay = now.saturating_sub(header.capture_time_us).clamp(1, LONGEST_US);
+        let live = header.capture_time_us >= since;
         self.bytes += packet.len() as u64;
-        self.pending.push((wanted, delay.clamp(1, LONGEST_US)));
+        self.pending.push((wanted, live.then_some(delay)));
     }
 
     pub(crate) fn flush(&mut self) {
@@ -186,14 +193,63 @@ impl Notes {
             arrived.bytes += std::mem::take(&mut self.bytes);
             arrived.packets += self.pending.len() as u64;
             for (kind, delay) in self.pending.drain(..) {
-                match kind {
-                    Some(true) => arrived.voices.saturating_record(delay),
-                    Some(false) => arrived.pictures.saturating_record(delay),
-                    None => continue,
-                }
+                let Some(is_voice) = kind else {
+                    continue;
+                };
                 wanted += 1;
+                match (is_voice, delay) {
+                    (true, Some(delay)) => arrived.voices.saturating_record(delay),
+                    (false, Some(delay)) => arrived.pictures.saturating_record(delay),
+                    (_, None) => {}
+                }
             }
         }
         self.record.received[self.session].fetch_add(wanted, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use videocall_types::SessionId;
+
+    use super::*;
+    use crate::Transport;
+    use crate::plan::{Camera, Voice, Watch};
+    use crate::sources::Source;
+
+    #[test]
+    fn what_is_kept_for_whoever_comes_arrives_and_is_not_late() {
+        let camera = Camera {
+            bytes: 500,
+            per_second: 30,
+            spatial_layers: 1,
+            temporal_layers: 1,
+        };
+        let load = Load {
+            meetings: 1,
+            publishers: 1,
+            receivers: 1,
+            publishers_receive: false,
+            voice: Voice {
+                per_second: 50,
+                bytes: 100,
+            },
+            speakers: 1,
+            camera: Some(camera),
+            watch: Watch::Everything,
+            transport: Transport::WebSocket,
+        };
+        let record = Arc::new(Record::new(&load));
+        record.open_window(LONGEST_US);
+        let kept_since = record.clock.now_us();
+        while record.clock.now_us() == kept_since {}
+        let session = SessionId::new(1).expect("not zero");
+        let mut source = Source::camera(&camera, session, 0);
+        let mut notes = Notes::new(record.clone(), 1);
+        notes.frame(&source.next(kept_since));
+        notes.frame(&source.next(record.clock.now_us()));
+        notes.flush();
+        assert_eq!(record.received(1), 2);
+        assert_eq!(record.arrived().pictures.len(), 1);
     }
 }
