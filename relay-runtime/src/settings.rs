@@ -119,7 +119,7 @@ impl RelaySettings {
 
     /// Packets below frames, such as QUIC's, that one session may send per second: the smallest frames that
     /// count as such, and an acknowledgement of each full packet that it is sent.
-    pub(crate) fn max_packets_per_second(&self) -> u64 {
+    pub fn max_packets_per_second(&self) -> u64 {
         let download = match self.max_download_bps {
             0 => FASTEST_DOWNLOAD_BPS,
             bounded => bounded,

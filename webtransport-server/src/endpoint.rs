@@ -6,6 +6,7 @@
 //! controls at both ends take for a slow path. So what is too much waits with the connection that brought it, whose
 //! task is one among many.
 
+use std::io;
 use std::net::UdpSocket;
 use std::sync::Arc;
 use std::thread;
@@ -14,7 +15,16 @@ use anyhow::Context as _;
 use tokio::runtime;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use wtransport::ServerConfig;
-use wtransport::quinn::{Endpoint, TokioRuntime};
+use wtransport::quinn::{Endpoint, Runtime as _, TokioRuntime};
+
+use crate::gate::Gate;
+
+/// An endpoint that runs.
+pub(crate) struct Running {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) thread: EndpointThread,
+}
 
 /// Ends the thread, and with it the endpoint, when it is dropped.
 pub(crate) struct EndpointThread {
@@ -25,22 +35,15 @@ pub(crate) struct EndpointThread {
 ///
 /// # Errors
 /// When the operating system gives no thread, or the socket is of no use.
-pub(crate) fn start(config: &ServerConfig, socket: UdpSocket) -> anyhow::Result<(Endpoint, EndpointThread)> {
+pub(crate) fn start(config: &ServerConfig, socket: UdpSocket) -> anyhow::Result<Running> {
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("QUIC has no event loop")?;
-    let endpoint = {
+    let (endpoint, gate) = {
         // The endpoint's driver goes where the endpoint is made, that of a connection where it is accepted.
         let _entered = runtime.enter();
-        let (own, connections) = (config.quic_endpoint_config(), config.quic_config());
-        Endpoint::new(
-            own.clone(),
-            Some(connections.clone()),
-            socket,
-            Arc::new(TokioRuntime),
-        )
-        .context("QUIC cannot be started")?
+        open(config, socket).context("QUIC cannot be started")?
     };
     let running = CancellationToken::new();
     let ended = running.clone();
@@ -51,5 +54,21 @@ pub(crate) fn start(config: &ServerConfig, socket: UdpSocket) -> anyhow::Result<
     let thread = EndpointThread {
         _running: running.drop_guard(),
     };
-    Ok((endpoint, thread))
+    Ok(Running {
+        endpoint,
+        gate,
+        thread,
+    })
+}
+
+fn open(config: &ServerConfig, socket: UdpSocket) -> io::Result<(Endpoint, Arc<Gate>)> {
+    let runtime = Arc::new(TokioRuntime);
+    let gate = Arc::new(Gate::new(runtime.wrap_udp_socket(socket)?));
+    let endpoint = Endpoint::new_with_abstract_socket(
+        config.quic_endpoint_config().clone(),
+        Some(config.quic_config().clone()),
+        gate.clone(),
+        runtime,
+    )?;
+    Ok((endpoint, gate))
 }

@@ -7,6 +7,7 @@ mod carrier;
 mod certificate;
 mod config;
 mod endpoint;
+mod gate;
 mod lanes;
 mod quic;
 mod run;
