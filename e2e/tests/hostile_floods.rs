@@ -45,6 +45,10 @@ const LARGEST_GAP: Duration = Duration::from_millis(200);
 const TROUBLE: Duration = Duration::from_millis(100);
 const AROUND_TROUBLE: Duration = Duration::from_millis(500);
 
+/// Trouble so long before an attack may still be felt in it: calls that were without a frame for seconds take a while
+/// to find their pace.
+const HINDSIGHT: Duration = Duration::from_secs(10);
+
 /// How much of an attack has to be seen without such trouble.
 const SEEN: Duration = Duration::from_secs(2);
 
@@ -169,7 +173,7 @@ impl Arena {
             ended: Instant::now(),
             bystanders: self.bystanders.gaps(began),
             members: self.members.silences(began),
-            unattacked: self.control.gaps(began),
+            unattacked: self.control.gaps(began.checked_sub(HINDSIGHT).unwrap_or(began)),
             lost: self.bystanders.missed_voices().saturating_sub(lost_before),
         };
         (outcome, seen)
@@ -237,7 +241,10 @@ impl Seen {
 
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let longest = |gaps: &[Gap]| gaps.iter().map(|gap| gap.length).max().unwrap_or_default();
+        let longest = |gaps: &[Gap]| {
+            let now = gaps.iter().filter(|gap| gap.ended_at > self.began);
+            now.map(|gap| gap.length).max().unwrap_or_default()
+        };
         write!(
             f,
             "bystanders {:.0?} without a frame, {} voices lost, members {:.0?} without a voice, {:.0?} where nobody \
