@@ -14,6 +14,8 @@
 use std::fmt;
 use std::future::Future;
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -623,14 +625,23 @@ async fn ten_thousand_connections_from_one_address_leave_no_gap_and_keep_nobody_
     for carrier in CARRIERS {
         let (endpoint, ticket) = arena.target(carrier).way_in().await;
         let relay = endpoint.clone();
+        // The same crowd comes again until enough was seen; then it may find that it has been too often.
+        let largest = Arc::new(AtomicUsize::new(0));
+        let come = largest.clone();
         let gather = move || {
-            let relay = relay.clone();
-            async move { Crowd::gather(&relay, STRANGERS, ATTEMPTS).await }.boxed_local()
+            let (relay, come) = (relay.clone(), come.clone());
+            async move {
+                let crowd = Crowd::gather(&relay, STRANGERS, ATTEMPTS).await;
+                come.fetch_max(crowd.as_ref().map_or(0, Crowd::size), Ordering::Relaxed);
+                crowd
+            }
+            .boxed_local()
         };
         let crowd = arena.outlives(&format!("a crowd over {carrier}"), gather).await;
         let crowd = crowd.expect("a crowd");
         assert_eq!(crowd.size() + crowd.refused(), ATTEMPTS);
-        assert!(crowd.size() <= 2 * PER_ADDRESS, "{} were let in", crowd.size());
+        let largest = largest.load(Ordering::Relaxed);
+        assert!((1..=2 * PER_ADDRESS).contains(&largest), "{largest} were let in");
         // Everybody else is welcome as ever, with the crowd at the door.
         let began = Instant::now();
         let (client, _) = RawClient::join(&endpoint, &ticket).await.expect("let in");
