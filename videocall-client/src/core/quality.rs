@@ -190,7 +190,8 @@ impl Quality {
     /// What keeps us from sending that.
     pub(super) fn limit(&self) -> Option<SendingLimit> {
         let mut pictures = self.pictures.values();
-        if self.sound_step > 0 || pictures.clone().any(Ladder::wants_more) {
+        let wants_more = self.sound_step > 0 || pictures.clone().any(Ladder::wants_more);
+        if wants_more && self.estimate.is_limited() {
             Some(SendingLimit::Network)
         } else {
             pictures

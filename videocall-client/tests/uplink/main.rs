@@ -200,6 +200,20 @@ proptest! {
     }
 
     #[test]
+    fn easy_pictures_become_large(seed: u64) {
+        let mut world = World::new(Path::of(4000.0 * KBIT), Carrier::WebTransport, seed);
+        world.set_need(150.0 * KBIT);
+        for _ in 0..50 {
+            world.run(Duration::from_millis(100));
+            prop_assert_eq!(world.connection().sending_limit, None, "nothing has shown that the path is slow");
+        }
+        world.run(Duration::from_secs(2));
+        world.forget();
+        world.run(Duration::from_secs(5));
+        prop_assert!(world.figures().full_quality >= 0.95, "{:?}", world.figures());
+    }
+
+    #[test]
     fn pictures_that_are_easy_hold_nothing_back(seed: u64) {
         let mut world = World::new(Path::of(120.0 * KBIT), Carrier::WebTransport, seed);
         world.set_need(40.0 * KBIT);

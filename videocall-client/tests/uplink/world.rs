@@ -272,7 +272,6 @@ impl World {
         largest.target.active && largest.target.bitrate_bps >= largest.layer.bitrate_bps / 100 * 90
     }
 
-    /// Counts from now on.
     /// What the client says of its connection.
     pub(crate) fn connection(&self) -> ConnectionStats {
         self.core.stats()
@@ -291,6 +290,7 @@ impl World {
         self.settle();
     }
 
+    /// Counts from now on.
     pub(crate) fn forget(&mut self) {
         self.since = self.now;
         self.link.waits.clear();
