@@ -16,15 +16,16 @@ use wtransport::quinn::{Endpoint, Incoming, VarInt};
 use crate::carrier::WebTransportCarrier;
 use crate::certificate::{LOOK_INTERVAL, Offer, OwnCertificates, Source};
 use crate::config::{CongestionControl, WebTransportSettings, host_of};
-use crate::endpoint::{self, Running};
-use crate::{PATH, quic};
+use crate::gate::Gate;
+use crate::{PATH, endpoint, quic};
 
 /// How long the last packets of closed connections may take to leave.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A relay's WebTransport side, bound to its address.
 pub struct WebTransportServer {
-    running: Running,
+    endpoint: Endpoint,
+    gate: Arc<Gate>,
     source: Source,
     offer: Offer,
     url: String,
@@ -46,11 +47,8 @@ impl WebTransportServer {
         let socket = quic::socket(bind)?;
         let congestion = settings.congestion_control;
         let config = quic::server_config(offer.identity.clone_identity(), congestion);
-        let running = endpoint::start(&config, socket)?;
-        let address = running
-            .endpoint
-            .local_addr()
-            .context("the socket has no address")?;
+        let (endpoint, gate) = endpoint::open(&config, socket)?;
+        let address = endpoint.local_addr().context("the socket has no address")?;
         let url = match &settings.public_url {
             Some(url) => url.clone(),
             None => {
@@ -64,7 +62,8 @@ impl WebTransportServer {
             }
         };
         Ok(Self {
-            running,
+            endpoint,
+            gate,
             source,
             offer,
             url,
@@ -77,24 +76,20 @@ impl WebTransportServer {
     /// # Errors
     /// When the operating system does not tell.
     pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
-        self.running.endpoint.local_addr()
+        self.endpoint.local_addr()
     }
 
     /// Serves until the relay has drained.
     pub async fn serve(self, relay: Arc<Relay>) {
         tracing::info!(url = self.url, "serving WebTransport");
         let Self {
-            running,
+            endpoint,
+            gate,
             source,
             offer,
             url,
             congestion,
         } = self;
-        let Running {
-            endpoint,
-            gate,
-            thread,
-        } = running;
         gate.limit(relay.settings());
         let renewing = Renewing {
             endpoint: endpoint.clone(),
@@ -109,7 +104,6 @@ impl WebTransportServer {
         }
         endpoint.close(VarInt::from_u32(0), b"the server has stopped");
         let _some_peers_are_silent = timeout(FAREWELL_TIMEOUT, endpoint.wait_idle()).await;
-        drop(thread);
     }
 }
 
@@ -261,7 +255,7 @@ mod tests {
             .await
             .expect("a free port");
         let address = server.local_addr().expect("bound");
-        let (endpoint, old) = (server.running.endpoint.clone(), server.offer.hashes[0].clone());
+        let (endpoint, old) = (server.endpoint.clone(), server.offer.hashes[0].clone());
         let relay = Relay::start(
             relay_runtime::RelaySettings::default(),
             relay_runtime::TokenService::new(&"x".repeat(32).parse().expect("long enough")),
