@@ -1,7 +1,6 @@
 //! Audio between the network and the loudspeaker: waiting, ordering, replacing, stretching. Decoding and
 //! the device's queue are left to the program.
 
-mod arrival;
 mod jitter;
 mod player;
 

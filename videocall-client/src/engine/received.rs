@@ -237,7 +237,7 @@ impl Received {
             let me = self.me.clone();
             let timing = self.timing(track.session, kind);
             let (client, painter) = (self.client.clone(), self.painter.clone());
-            let video = RemoteVideo::new(track, client, painter, timing, move || {
+            let video = RemoteVideo::new((track, kind), client, painter, timing, move || {
                 if let Some(received) = me.upgrade() {
                     received.picture_came(track);
                 }

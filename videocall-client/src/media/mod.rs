@@ -12,11 +12,13 @@ pub mod device_error;
 #[cfg(any(target_arch = "wasm32", test))]
 pub(crate) mod feed;
 pub mod freeze;
+pub(crate) mod lateness;
 pub mod level;
 pub mod muted_speech;
 pub mod parameters;
 pub mod path;
 mod pitch;
+pub mod playout;
 pub mod queue_target;
 pub mod rate;
 pub mod rgb;

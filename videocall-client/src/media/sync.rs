@@ -5,7 +5,6 @@
 //! late, within narrow bounds because of conversations. Without sound, pictures are drawn at once. What is
 //! drawn and played is left to others.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use videocall_types::Timestamp;
@@ -16,9 +15,6 @@ const LEAD_US: i64 = 110_000;
 
 /// No picture waits longer than this.
 const MAX_HOLD: Duration = Duration::from_millis(120);
-
-/// Pictures that wait for their time; then the oldest goes. Decoders stop when too many are out.
-const MAX_WAITING: usize = 8;
 
 /// After so long without anything to be heard, pictures wait for nothing.
 const SILENT_AFTER: Duration = Duration::from_millis(500);
@@ -109,66 +105,12 @@ fn age_us(capture_time_us: u64, now: Timestamp) -> i64 {
     micros(now.as_micros()).saturating_sub(micros(capture_time_us))
 }
 
-/// Pictures of one track that wait for their time.
-#[derive(Clone, Debug)]
-pub struct PictureQueue<P> {
-    waiting: VecDeque<(Timestamp, P)>,
-}
-
-impl<P> Default for PictureQueue<P> {
-    fn default() -> Self {
-        Self {
-            waiting: VecDeque::new(),
-        }
-    }
-}
-
-impl<P> PictureQueue<P> {
-    /// A picture that is ready now and to be drawn at the time it is due, after those that came before. Once
-    /// that has come, those are not drawn any more.
-    pub fn push(&mut self, picture: P, due: Timestamp, now: Timestamp) {
-        if due <= now {
-            self.waiting.clear();
-        }
-        if self.waiting.len() >= MAX_WAITING {
-            self.waiting.pop_front();
-        }
-        self.waiting.push_back((due, picture));
-    }
-
-    /// The picture for a refresh of the display at this time: the newest whose time has come or is nearer to
-    /// this refresh than to the next one. Those before it are dropped.
-    pub fn take(&mut self, refresh: Timestamp, interval: Duration) -> Option<P> {
-        let mut newest = None;
-        while self
-            .waiting
-            .front()
-            .is_some_and(|&(due, _)| due <= refresh + interval / 2)
-        {
-            newest = self.waiting.pop_front();
-        }
-        newest.map(|(_, picture)| picture)
-    }
-
-    /// When the picture that is drawn next is due.
-    pub fn next_due(&self) -> Option<Timestamp> {
-        self.waiting.front().map(|&(due, _)| due)
-    }
-
-    /// Whether nothing waits.
-    pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
-    }
-
-    /// Drops all of them.
-    pub fn clear(&mut self) {
-        self.waiting.clear();
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use videocall_types::TrackKind;
+
     use super::*;
+    use crate::media::playout::PicturePlayout;
 
     const REFRESH: Duration = Duration::from_micros(16_667);
 
@@ -219,7 +161,7 @@ mod tests {
     /// this lag that waits as it is told; the offsets in milliseconds, and what was told in the end.
     fn run(picture: u64, sound: i64) -> (Vec<i64>, LipSync) {
         let mut sync = LipSync::default();
-        let mut queue = PictureQueue::default();
+        let mut queue = PicturePlayout::new(TrackKind::Camera);
         let mut offsets = Vec::new();
         let mut next = 0;
         for refresh in 0..1200_u64 {
@@ -228,7 +170,8 @@ mod tests {
             sync.heard(Some(sound * 1000 + wait), true, now);
             while next * 33_333 + picture * 1000 <= now.as_micros() {
                 let ready = Timestamp::from_micros(next * 33_333 + picture * 1000);
-                queue.push(next * 33_333, sync.due(next * 33_333, ready), ready);
+                let captured = next * 33_333;
+                queue.push(captured, captured, sync.due(captured, ready), ready);
                 next += 1;
             }
             if let Some(captured) = queue.take(now, REFRESH) {
@@ -268,33 +211,5 @@ mod tests {
             better.drawn(now.as_micros() - 60_000, now);
         }
         assert_eq!(better.sound_wait(), Duration::ZERO);
-    }
-
-    #[test]
-    fn the_newest_picture_is_drawn_at_the_refresh_next_to_its_time() {
-        let mut queue = PictureQueue::default();
-        queue.push('a', ms(100), ms(80));
-        queue.push('b', ms(110), ms(80));
-        queue.push('c', ms(130), ms(80));
-        assert_eq!(queue.take(ms(90), Duration::from_millis(16)), None);
-        assert_eq!(queue.take(ms(106), Duration::from_millis(16)), Some('b'));
-        assert_eq!(queue.take(ms(121), Duration::from_millis(16)), None);
-        assert_eq!(queue.next_due(), Some(ms(130)));
-        assert!(!queue.is_empty());
-        assert_eq!(queue.take(ms(122), Duration::from_millis(16)), Some('c'));
-        assert!(queue.is_empty());
-    }
-
-    #[test]
-    fn the_queue_is_bounded() {
-        let mut queue = PictureQueue::default();
-        for index in 0..100 {
-            queue.push(index, ms(1000 + index), ms(1));
-        }
-        assert_eq!(queue.waiting.len(), MAX_WAITING);
-        assert_eq!(queue.take(ms(2000), REFRESH), Some(99));
-        queue.push(1, ms(3000), ms(1));
-        queue.push(2, ms(5), ms(5));
-        assert_eq!(queue.waiting.len(), 1, "what is late is replaced");
     }
 }

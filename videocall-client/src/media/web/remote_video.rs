@@ -21,8 +21,8 @@ use super::video_decoder::{PictureDecoder, Preference};
 use crate::Client;
 use crate::media::freeze::FreezeMeter;
 use crate::media::path::PathMeter;
+use crate::media::playout::PicturePlayout;
 use crate::media::rate::RateMeter;
-use crate::media::sync::PictureQueue;
 use crate::media::transit::transit_us;
 use crate::stats::LayerNumber;
 use crate::transport::web::{WebClock, sleep};
@@ -95,8 +95,8 @@ struct State {
     /// Decoders that failed since the last picture.
     failures: Cell<u32>,
     keyframe_requested: Cell<Option<Timestamp>>,
-    /// Pictures that wait for their sound, and whether a timer runs for them.
-    held: RefCell<PictureQueue<Guard<VideoFrame>>>,
+    /// Pictures that wait for their time, and whether a timer runs for them.
+    held: RefCell<PicturePlayout<Guard<VideoFrame>>>,
     waiting: Cell<bool>,
     /// Told of the first picture and of every first one after a pause.
     on_picture: Box<dyn Fn()>,
@@ -112,7 +112,7 @@ struct Backlog {
 impl RemoteVideo {
     /// A track that was not seen before. `on_picture` is called for every decoded picture.
     pub(crate) fn new(
-        track: TrackRef,
+        (track, kind): (TrackRef, TrackKind),
         client: Client,
         painter: Painter,
         timing: Rc<Timing>,
@@ -136,7 +136,7 @@ impl RemoteVideo {
             swallowed: Cell::new(0),
             failures: Cell::new(0),
             keyframe_requested: Cell::default(),
-            held: RefCell::default(),
+            held: RefCell::new(PicturePlayout::new(kind)),
             waiting: Cell::new(false),
             on_picture: Box::new(on_picture),
         }))
@@ -388,9 +388,10 @@ impl State {
             figures.size = Some((frame.display_width(), frame.display_height()));
             figures.last_picture = Some(now);
         }
-        let due = self.timing.lips.borrow().due(frame.timestamp() as u64, now);
+        let captured = frame.timestamp() as u64;
+        let in_sync = self.timing.lips.borrow().due(captured, now);
         let mut held = self.held.borrow_mut();
-        held.push(frame, due, now);
+        held.push(frame, captured, in_sync, now);
         let shown = held.take(now, REFRESH);
         drop(held);
         if let Some(frame) = shown {

@@ -1,11 +1,12 @@
-//! How much later than the fastest sounds arrive: the statistics behind the target delay.
+//! How much later than the fastest frames arrive: the statistics behind the delay of playout, of sound as of
+//! pictures.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use videocall_types::Timestamp;
 
-use crate::media::transit::{FastestTransit, transit_us};
+use super::transit::{FastestTransit, transit_us};
 
 /// The fastest frame is looked for in this time: long enough to contain one, short enough to follow
 /// clocks that drift apart (a hundred parts per million are 0.2 ms in it).
@@ -18,15 +19,6 @@ const BUCKET_US: i64 = 2_000;
 /// Delays up to 500 ms are told apart.
 const BUCKETS: usize = 250;
 
-/// What a hundredth of all sound is worth: missing it is as bad as waiting this much longer. The
-/// E-model (ITU-T G.107 §3) trades several times as much delay for it below 150 ms; but people who
-/// interrupt one another notice delay sooner than its listeners.
-const WAIT_PER_PERCENT: Duration = Duration::from_millis(30);
-
-/// How much of the past counts with each frame: half of it is forgotten in 7 s of 20 ms frames. A path
-/// that has been bad stays suspect for a while.
-const FORGET: f64 = 0.998;
-
 /// A path that becomes faster by more than this in one step is another path, and what was measured
 /// before says nothing about it.
 const OTHER_PATH_US: i64 = 20_000;
@@ -35,12 +27,9 @@ const OTHER_PATH_US: i64 = 20_000;
 /// that forgets exponentially.
 ///
 /// Percentiles of such a histogram as the delay of playout are S. Moon, J. Kurose and D. Towsley, "Packet
-/// audio playout delay adjustment" (1998), and relative delays what NetEq of WebRTC uses. Which percentile
-/// is not fixed here: the delay is the one at which waiting longer would cost more than what still came
-/// would be worth. Frames that were lost count when a later packet brings them again, so that redundancy
-/// is waited for where losses are frequent and not where they are rare.
+/// audio playout delay adjustment" (1998), and relative delays what NetEq of WebRTC uses.
 #[derive(Debug)]
-pub(super) struct ArrivalStatistics {
+pub(crate) struct Lateness {
     fastest: FastestTransit,
     /// The fastest when the last frame came, microseconds.
     reference_us: Option<i64>,
@@ -48,58 +37,68 @@ pub(super) struct ArrivalStatistics {
     moved_us: i64,
     shares: VecDeque<f64>,
     frames: u32,
-    delay: Duration,
+    forget: f64,
 }
 
-impl Default for ArrivalStatistics {
-    fn default() -> Self {
+impl Lateness {
+    /// Each frame leaves this share of the past, 0 to 1.
+    pub(crate) fn forgetting(forget: f64) -> Self {
         Self {
             fastest: FastestTransit::within(WINDOW),
             reference_us: None,
             moved_us: 0,
             shares: VecDeque::from([0.0; BUCKETS]),
             frames: 0,
-            delay: Duration::ZERO,
+            forget,
         }
     }
-}
 
-impl ArrivalStatistics {
     /// A frame is there for the first time. The clocks of the two times need not agree.
-    pub(super) fn observe(&mut self, capture_time_us: u64, now: Timestamp) {
+    pub(crate) fn observe(&mut self, capture_time_us: u64, now: Timestamp) {
         let transit = transit_us(capture_time_us, now);
         let fastest = self.fastest.observe(transit, now);
         self.refer_to(fastest);
         self.add(transit.saturating_sub(fastest));
-        self.delay = self.best_delay();
     }
 
-    /// How much later this frame would be heard than it could be if it came as fast as the fastest and
+    /// How much later this frame would be played than it could be if it came as fast as the fastest and
     /// was played at once, microseconds.
-    pub(super) fn delay_of(&self, capture_time_us: u64, heard_at: Timestamp) -> i64 {
-        let transit = transit_us(capture_time_us, heard_at);
+    pub(crate) fn delay_of(&self, capture_time_us: u64, played_at: Timestamp) -> i64 {
+        let transit = transit_us(capture_time_us, played_at);
         transit.saturating_sub(self.reference_us.unwrap_or(transit))
     }
 
-    /// The delay to aim at, relative to the fastest frame.
-    pub(super) const fn delay(&self) -> Duration {
-        self.delay
-    }
-
-    fn best_delay(&self) -> Duration {
+    /// The delay, relative to the fastest frame, at which waiting longer would cost more than what still came would be
+    /// worth, when missing a hundredth of all frames is as bad as waiting this much longer.
+    pub(crate) fn cheapest_delay(&self, wait_per_percent: Duration) -> Duration {
         let total: f64 = self.shares.iter().sum();
         let mut late = total;
         let mut best = (f64::INFINITY, 0);
         for (bucket, share) in self.shares.iter().enumerate() {
             late -= share;
             let waited = (BUCKET * (bucket as u32 + 1)).as_secs_f64();
-            let missed = 100.0 * late / total.max(f64::MIN_POSITIVE) * WAIT_PER_PERCENT.as_secs_f64();
+            let missed = 100.0 * late / total.max(f64::MIN_POSITIVE) * wait_per_percent.as_secs_f64();
             if waited + missed < best.0 {
                 best = (waited + missed, bucket);
             }
         }
         // Everything within the first bucket is a path without jitter.
         BUCKET * best.1 as u32
+    }
+
+    /// The delay, relative to the fastest frame, within which all frames are there but for this share.
+    pub(crate) fn delay_of_all_but(&self, share: f64) -> Duration {
+        let missed = self.shares.iter().sum::<f64>() * share;
+        let mut late = 0.0;
+        let from_the_latest = self.shares.iter().enumerate().rev();
+        let found = from_the_latest.map(|(bucket, share)| {
+            late += share;
+            (bucket, late)
+        });
+        let latest = found
+            .skip_while(|&(_, late)| late <= missed)
+            .map(|(bucket, _)| bucket);
+        BUCKET * latest.take(1).sum::<usize>() as u32
     }
 
     /// Delays are relative to another transit time from now on: those of the past become longer or
@@ -129,7 +128,10 @@ impl ArrivalStatistics {
     fn add(&mut self, delay_us: i64) {
         self.frames = self.frames.saturating_add(1);
         // The first frames weigh more, so that the histogram is about them and not about nothing.
-        let forget = FORGET.min(1.0 - 2.0 / (f64::from(self.frames) + 1.0)).max(0.0);
+        let forget = self
+            .forget
+            .min(1.0 - 2.0 / (f64::from(self.frames) + 1.0))
+            .max(0.0);
         for share in &mut self.shares {
             *share *= forget;
         }
@@ -142,14 +144,21 @@ impl ArrivalStatistics {
 mod tests {
     use super::*;
 
+    const FORGET: f64 = 0.998;
+    const WAIT_PER_PERCENT: Duration = Duration::from_millis(30);
+
     fn observed(delays_ms: impl Iterator<Item = u64>) -> Duration {
-        let mut arrivals = ArrivalStatistics::default();
+        measured(delays_ms).cheapest_delay(WAIT_PER_PERCENT)
+    }
+
+    fn measured(delays_ms: impl Iterator<Item = u64>) -> Lateness {
+        let mut arrivals = Lateness::forgetting(FORGET);
         for (index, delay) in delays_ms.enumerate() {
             let captured = index as u64 * 20_000;
             let now = Timestamp::from_micros(captured + 7_000_000 + delay * 1000);
             arrivals.observe(captured, now);
         }
-        arrivals.delay()
+        arrivals
     }
 
     #[test]
@@ -173,6 +182,18 @@ mod tests {
     }
 
     #[test]
+    fn all_but_a_share_come_within_their_delay() {
+        assert_eq!(
+            measured(std::iter::empty()).delay_of_all_but(0.03),
+            Duration::ZERO
+        );
+        let every_tenth = measured((0..500).map(|index| if index % 10 == 5 { 90 } else { 10 }));
+        let within = every_tenth.delay_of_all_but(0.03).as_millis();
+        assert!((78..=82).contains(&within), "{within}");
+        assert!(every_tenth.delay_of_all_but(0.15) < Duration::from_millis(4));
+    }
+
+    #[test]
     fn a_longer_path_is_not_a_worse_one() {
         let slower = (0..700).map(|index| if index < 200 { 10 } else { 150 });
         assert!(observed(slower) < Duration::from_millis(10));
@@ -182,7 +203,7 @@ mod tests {
 
     #[test]
     fn delays_are_relative_to_the_fastest() {
-        let mut arrivals = ArrivalStatistics::default();
+        let mut arrivals = Lateness::forgetting(FORGET);
         for index in 0..100_u64 {
             let delay = 30_000 + index % 4 * 5_000;
             arrivals.observe(
@@ -196,11 +217,12 @@ mod tests {
 
     #[test]
     fn absurd_times_do_no_harm() {
-        let mut arrivals = ArrivalStatistics::default();
+        let mut arrivals = Lateness::forgetting(FORGET);
         for capture_time_us in [u64::MAX, 0, 1, u64::MAX / 2, 5] {
             arrivals.observe(capture_time_us, Timestamp::from_millis(1));
             arrivals.observe(capture_time_us, Timestamp::from_micros(u64::MAX));
         }
-        assert!(arrivals.delay() <= BUCKET * BUCKETS as u32);
+        assert!(arrivals.cheapest_delay(WAIT_PER_PERCENT) <= BUCKET * BUCKETS as u32);
+        assert!(arrivals.delay_of_all_but(0.0) <= BUCKET * BUCKETS as u32);
     }
 }
