@@ -211,6 +211,13 @@ impl Publisher {
         }
     }
 
+    /// A picture is not sent: its layer goes on with a keyframe.
+    pub(super) fn leave_out(&mut self, frame: &EncodedFrame) {
+        if let Some(layer) = self.numbering.get_mut(&(frame.track, frame.spatial)) {
+            layer.broken = true;
+        }
+    }
+
     /// Numbers and encodes a frame. Frames of tracks that may not send now are left out.
     pub(super) fn number(&mut self, frame: EncodedFrame, session: Option<SessionId>) -> Numbered {
         let Some(own) = self.tracks.get_mut(&frame.track) else {

@@ -10,12 +10,17 @@ use videocall_types::{DecoderConfig, LayerInfo, Timestamp, TrackId};
 /// A keyframe has the size of so many frames, and is saved again in the frames that follow.
 const KEYFRAME: f64 = 4.0;
 
+/// As large is the first picture of another scene that refers to what was before.
+const CUT: f64 = 16.0;
+
 /// One layer of a camera.
 pub(crate) struct Encoder {
     track: TrackId,
     pub(crate) layer: LayerInfo,
     pub(crate) target: EncoderTarget,
     pub(crate) keyframe_wanted: bool,
+    /// The next base picture is of another scene.
+    pub(crate) cut: bool,
     /// What the pictures need, bits per second, whatever they may use.
     pub(crate) need: f64,
     /// It does not get below this, bits per second.
@@ -39,6 +44,7 @@ impl Encoder {
                 frames_per_second: layer.frames_per_second,
             },
             keyframe_wanted: true,
+            cut: false,
             need: f64::INFINITY,
             floor: 0.0,
             bitrate: 0.0,
@@ -74,6 +80,9 @@ impl Encoder {
         if keyframe {
             size = usual * KEYFRAME;
             self.frames = 0;
+            self.cut = false;
+        } else if self.frames.is_multiple_of(4) && std::mem::take(&mut self.cut) {
+            size = usual * CUT;
         }
         // The rate control saves what was spent, half of the usual size at most.
         self.debt += size - usual;

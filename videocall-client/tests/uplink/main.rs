@@ -87,6 +87,21 @@ proptest! {
     }
 
     #[test]
+    fn another_scene_does_not_fill_the_queue(seed: u64) {
+        let mut world = World::new(Path::of(300.0 * KBIT), Carrier::WebTransport, seed);
+        world.run(SETTLED);
+        world.forget();
+        for _ in 0..4 {
+            world.cut();
+            world.run(Duration::from_secs(10));
+        }
+        let figures = world.figures();
+        prop_assert!(figures.queueing_max <= Duration::from_millis(250), "{figures:?}");
+        prop_assert!(figures.sound_gap <= Duration::from_millis(270), "{figures:?}");
+        prop_assert!(figures.utilisation >= 0.8, "{figures:?}");
+    }
+
+    #[test]
     fn jitter_is_no_bottleneck(seed: u64) {
         let path = Path {
             jitter: Duration::from_millis(40),

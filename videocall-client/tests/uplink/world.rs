@@ -45,6 +45,7 @@ pub(crate) struct Figures {
     pub(crate) sound_missing: f64,
     /// From capture to the relay, less the way.
     pub(crate) sound_delay_p95: Duration,
+    pub(crate) queueing_max: Duration,
     pub(crate) pictures: usize,
     /// Share of the time in which the largest layer had its whole bitrate.
     pub(crate) full_quality: f64,
@@ -228,6 +229,13 @@ impl World {
         }
     }
 
+    /// The camera sees something else all of a sudden.
+    pub(crate) fn cut(&mut self) {
+        for encoder in &mut self.encoders {
+            encoder.cut = encoder.target.active;
+        }
+    }
+
     pub(crate) fn set_path(&mut self, path: Path) {
         self.link.path = path;
     }
@@ -320,6 +328,7 @@ impl World {
             sound_hole: SOUND * sound.longest_hole,
             sound_missing: f64::from(sound.missing) / f64::from(sound.all.max(1)),
             sound_delay_p95: sound.delay_p95,
+            queueing_max: waits.last().copied().unwrap_or_default(),
             pictures: self.pictures,
             full_quality: self.full_ticks as f64 / ticks,
             restlessness: self.target_moves / seconds / mean_target.max(1.0),

@@ -54,6 +54,14 @@ const TRIAL: Duration = Duration::from_secs(15);
 /// A picture that was given up comes back with this much more than its least.
 const ON_MARGIN: f64 = 1.4;
 
+/// A base picture of a camera that takes the path longer than this is left out for a keyframe: after a cut, encoders
+/// that refer to what was before make pictures of many times the usual size, which everything else has to wait
+/// for. A keyframe is as coarse as the bitrate wants it.
+const LONGEST_PICTURE: Duration = Duration::from_millis(250);
+
+/// That is not tried again within this time: keyframes may be no smaller.
+const LEFT_OUT_INTERVAL: Duration = Duration::from_secs(2);
+
 /// The steps down of sound: share of the bitrate, and the most redundancy.
 pub(super) const SOUND_STEPS: [SoundStep; 5] = [
     SoundStep::new(1.0, usize::MAX),
@@ -94,6 +102,7 @@ pub(super) struct Ladder {
     /// Not enough for this one since then.
     short_since: Option<Timestamp>,
     climbed_at: Option<Timestamp>,
+    left_out_at: Option<Timestamp>,
     patience: Option<Duration>,
     /// What to encode: index and bitrate.
     chosen: Vec<(usize, f64)>,
@@ -195,6 +204,18 @@ impl Ladder {
         if let Some((output, &(_, bits))) = self.outputs.get_mut(index).zip(asked) {
             output.note(bytes as f64 * 8.0, bits, now);
         }
+    }
+
+    /// A base picture that is no keyframe takes the path so long. Whether it is to be left out, and a keyframe to come.
+    pub(super) fn is_excessive(&mut self, takes: Duration, now: Timestamp) -> bool {
+        let lately = self
+            .left_out_at
+            .is_some_and(|at| now.since(at) < LEFT_OUT_INTERVAL);
+        let excessive = takes > LONGEST_PICTURE && !self.screen && !lately;
+        if excessive {
+            self.left_out_at = Some(now);
+        }
+        excessive
     }
 
     pub(super) fn is_screen(&self) -> bool {

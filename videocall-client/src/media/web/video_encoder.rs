@@ -26,6 +26,10 @@ use crate::transport::web::WebClock;
 /// Height of pictures from which hardware is worth its start, pixels. Browsers think so, too.
 const LEAST_FOR_HARDWARE: u32 = 360;
 
+/// An encoder that answers every new aim with a keyframe is given one when it differs by this share at least: Chromium's
+/// H.264 does so while it scales pictures.
+const WORTH_A_KEYFRAME: f64 = 0.25;
+
 /// What an encoder was opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Encoding {
@@ -58,6 +62,24 @@ pub(super) struct EncodedPicture {
     pub(super) payload: Bytes,
 }
 
+/// The keyframes of an encoder.
+#[derive(Debug, Default)]
+struct Keyframes {
+    /// That were asked for and have not come.
+    due: Cell<u32>,
+    /// One came that nobody had asked for.
+    unasked: Cell<bool>,
+}
+
+impl Keyframes {
+    fn came(&self) {
+        match self.due.get() {
+            0 => self.unasked.set(true),
+            due => self.due.set(due - 1),
+        }
+    }
+}
+
 /// An encoder that is closed when it is dropped.
 pub(super) struct PictureEncoder {
     encoder: VideoEncoder,
@@ -67,6 +89,7 @@ pub(super) struct PictureEncoder {
     failed: Rc<Cell<bool>>,
     /// Pictures that go in say what their colours mean.
     told: Rc<Cell<bool>>,
+    keyframes: Rc<Keyframes>,
     work: Rc<RefCell<Work>>,
 }
 
@@ -113,13 +136,17 @@ impl PictureEncoder {
     ) -> Result<Self, JsValue> {
         let (failed, told) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(true)));
         let work = Rc::new(RefCell::new(Work::default()));
-        let (done, colors_told) = (work.clone(), told.clone());
+        let keyframes = Rc::new(Keyframes::default());
+        let (done, colors_told, counted) = (work.clone(), told.clone(), keyframes.clone());
         let on_output = Closure::<dyn FnMut(EncodedVideoChunk, JsValue)>::new({
             let failed = failed.clone();
             move |chunk: EncodedVideoChunk, metadata| {
                 done.borrow_mut().ended(chunk.timestamp() as i64, WebClock::now());
                 let picture = picture(&chunk, &metadata, &encoding, colors_told.get());
                 if let Some(picture) = picture.filter(|_| !failed.get()) {
+                    if picture.keyframe {
+                        counted.came();
+                    }
                     output(picture);
                 }
             }
@@ -143,6 +170,7 @@ impl PictureEncoder {
             aim,
             failed,
             told,
+            keyframes,
             work,
         })
     }
@@ -161,6 +189,9 @@ impl PictureEncoder {
     pub(super) fn encode(&self, picture: &VideoFrame, keyframe: bool) -> Result<(), JsValue> {
         let options = VideoEncoderEncodeOptions::new();
         options.set_key_frame(keyframe);
+        if keyframe {
+            self.keyframes.due.set(self.keyframes.due.get() + 1);
+        }
         let matrix = js::get(&js::get(picture, "colorSpace"), "matrix");
         self.told.set(!matrix.is_null());
         self.work
@@ -172,7 +203,7 @@ impl PictureEncoder {
     /// Aims at another bitrate or frame rate from the next picture on. The same codec, size and mode: the encoder
     /// goes on (W3C WebCodecs §6.4), without a keyframe where the browser allows.
     pub(super) fn aim_at(&mut self, aim: Aim) {
-        if self.aim == aim {
+        if self.aim == aim || self.keyframes.unasked.get() && !aim.is_far_from(self.aim) {
             return;
         }
         self.aim = aim;
@@ -205,6 +236,14 @@ impl Drop for PictureEncoder {
 impl Encoding {
     pub(super) fn is_hardware(&self) -> bool {
         self.hardware == HardwareAcceleration::PreferHardware
+    }
+}
+
+impl Aim {
+    fn is_far_from(self, other: Self) -> bool {
+        let (bitrate, before) = (f64::from(self.bitrate_bps), f64::from(other.bitrate_bps));
+        self.frames_per_second != other.frames_per_second
+            || (bitrate - before).abs() > before * WORTH_A_KEYFRAME
     }
 }
 
