@@ -53,6 +53,10 @@ const LOSS_EVIDENCE_PACKETS: u64 = 20;
 /// full packet.
 const MIN_PACKETS: u64 = 2;
 
+/// After so many acknowledgements in a row of a packet that was alone on its way, what is above the base may be what the
+/// packet itself takes on a line that has become slow, longer than any queue should be.
+const ALONE: u32 = 4;
+
 /// RFC 9002 §7.2.
 const INITIAL_PACKETS: u64 = 10;
 
@@ -126,6 +130,10 @@ pub struct Media {
     batch: Option<Batch>,
     /// When the newest acknowledged packet was sent.
     newest: Option<Instant>,
+    /// Acknowledgements in a row, while the window was the least, of a packet that was alone.
+    alone: u32,
+    /// What the line carried when there last was far too long a queue, bytes per second, until that has been used.
+    saturated: Option<f64>,
     /// A packet that is sent later ends the round trip.
     round_began: Instant,
     /// Losses and marks of packets that were sent before are answered already.
@@ -252,6 +260,8 @@ impl Media {
             smoothed: Duration::ZERO,
             batch: None,
             newest: None,
+            alone: 0,
+            saturated: None,
             round_began: now,
             answered_at: now,
         };
@@ -322,6 +332,24 @@ impl Media {
             queue: self.delay.queue(self.smoothed, now),
             delivered: self.delivery.since(sent),
             round_trip: now.saturating_duration_since(sent),
+        }
+    }
+
+    /// Notices a line that has become so slow that a packet alone looks like a queue: the base is that of before. No
+    /// more is believed than what a packet takes at the rate that was measured, as the queue may be another's.
+    fn note_alone(&mut self, signal: &Signal) {
+        if signal.crowded() && signal.delivered > 2 * self.mtu {
+            self.saturated = Some(signal.delivered as f64 / signal.round_trip.as_secs_f64().max(0.001));
+        }
+        let alone = self.window <= self.min_window() as f64 && signal.delivered <= self.mtu;
+        self.alone = if alone { self.alone + 1 } else { 0 };
+        if self.alone < ALONE {
+            return;
+        }
+        self.alone = 0;
+        if let Some(rate) = self.saturated.take() {
+            let packet = Duration::try_from_secs_f64(self.mtu as f64 / rate).unwrap_or(Duration::MAX);
+            self.delay.lengthen(packet.min(signal.queue));
         }
     }
 
@@ -473,6 +501,7 @@ impl Controller for Media {
         self.usage.set(in_flight.saturating_add(batch.acknowledged));
         self.usage.in_flight = in_flight;
         let signal = self.signal(batch, now);
+        self.note_alone(&signal);
         if self.drain.is_none() {
             self.react(&signal);
         }

@@ -112,6 +112,13 @@ impl Delay {
         self.held = held;
     }
 
+    /// The path takes longer than what was measured.
+    pub(crate) fn lengthen(&mut self, by: Duration) {
+        for (_, least) in &mut self.spans {
+            *least += by;
+        }
+    }
+
     /// What was measured lately no longer says anything.
     pub(crate) fn forget_recent(&mut self) {
         self.recent.clear();

@@ -59,6 +59,19 @@ fn a_line_that_becomes_narrow_and_wide_again_is_followed() {
 }
 
 #[test]
+fn a_line_on_which_a_packet_takes_longer_than_any_queue_should_is_used_all_the_same() {
+    for rate in [150_000, 300_000] {
+        each(Network::Narrowed(rate), |outcome| {
+            assert!(
+                outcome.later_utilisation_pct() >= 80.0,
+                "{}",
+                outcome.later_utilisation_pct()
+            );
+        });
+    }
+}
+
+#[test]
 fn random_loss_is_not_taken_for_congestion() {
     for part in [0.02, 0.05, 0.1] {
         each(Network::RandomLoss(part), keeps_the_queue_short);

@@ -49,6 +49,8 @@ pub(crate) enum Network {
     Bottleneck(u64),
     /// 3 Mbit/s, then 0.5 for ten seconds, then 3 again.
     Steps,
+    /// Pictures of 600 kbit/s on a line of 20 Mbit/s, which has this many bits per second after two thirds of the time.
+    Narrowed(u64),
     /// 3 Mbit/s; this part of the packets is lost in both directions.
     RandomLoss(f64),
     /// 3 Mbit/s, round trips of 150 ms; 5 % are lost, five in a row.
@@ -70,11 +72,12 @@ pub(crate) enum Network {
 
 impl Network {
     /// All that the bench shows.
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Bottleneck(300_000),
         Self::Bottleneck(1_000_000),
         Self::Bottleneck(20_000_000),
         Self::Steps,
+        Self::Narrowed(300_000),
         Self::RandomLoss(0.02),
         Self::RandomLoss(0.05),
         Self::RandomLoss(0.1),
@@ -94,6 +97,7 @@ impl Network {
         match self {
             Self::Bottleneck(rate) => format!("bottleneck-{}", kilobits(rate)),
             Self::Steps => "3000k-500k-3000k".to_owned(),
+            Self::Narrowed(rate) => format!("video-600k-on-20000k-{}", kilobits(rate)),
             Self::RandomLoss(part) => format!("loss-{:.0}", part * 100.0),
             Self::BurstLoss => "burst-loss-5".to_owned(),
             Self::Jitter(rate) => format!("jitter-40ms-{}", kilobits(rate)),
@@ -127,6 +131,7 @@ impl Network {
             Self::Steps => {
                 there.rate = vec![(s(0), 3_000_000), (RELIEF - s(10), 500_000), (RELIEF, 3_000_000)];
             }
+            Self::Narrowed(rate) => there.rate = vec![(s(0), 20_000_000), (RELIEF, rate)],
             Self::Outage => {
                 there.rate = vec![(s(0), 3_000_000), (RELIEF - s(5), 0), (RELIEF, 3_000_000)];
                 back.rate = vec![(s(0), 100_000_000), (RELIEF - s(5), 0), (RELIEF, 100_000_000)];
@@ -158,7 +163,7 @@ impl Network {
     /// The same with acknowledgements of every second packet, or of every tenth.
     pub(crate) fn run_acknowledged(self, contender: Contender, seed: u64, rarely: bool) -> Outcome {
         let source = match self {
-            Self::Video(_) => Source::Video {
+            Self::Video(_) | Self::Narrowed(_) => Source::Video {
                 bits_per_second: 600_000,
                 frames_per_second: 30,
                 keyframe_interval: s(4),
@@ -195,7 +200,7 @@ impl Network {
     }
 }
 
-/// When the path becomes good again, where it does.
+/// When the path becomes good again, where it does, or bad for good.
 const RELIEF: Duration = Duration::from_secs(20);
 
 /// A figure of the bench.
@@ -219,6 +224,11 @@ impl Outcome {
     /// Which part of the line was used, from the handshake on.
     pub(crate) fn utilisation_pct(&self) -> f64 {
         self.report.utilisation_pct(s(0), self.end())
+    }
+
+    /// The same from two seconds after [`RELIEF`] on.
+    pub(crate) fn later_utilisation_pct(&self) -> f64 {
+        self.report.utilisation_pct(RELIEF + s(2), self.end())
     }
 
     pub(crate) fn queueing_p95_ms(&self) -> f64 {
