@@ -62,17 +62,9 @@ const CAMERA: TrackId = TrackId(2);
 
 fn picture(session: SessionId, sequence: u64, bytes: usize) -> Bytes {
     let header = FrameHeader {
-        session,
-        track: CAMERA,
-        kind: TrackKind::Camera,
-        spatial: 0,
-        temporal: 0,
         sequence,
         capture_time_us: sequence * 33_000,
-        keyframe: true,
-        reference_distance: 0,
-        duration_us: 0,
-        audio_level: None,
+        ..FrameHeader::first(session, CAMERA, TrackKind::Camera)
     };
     Frame {
         header,

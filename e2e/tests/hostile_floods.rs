@@ -343,17 +343,9 @@ fn frame(session: SessionId, track: TrackId, sequence: u64, bytes: usize) -> Byt
         TrackKind::Microphone
     };
     let header = FrameHeader {
-        session,
-        track,
-        kind,
-        spatial: 0,
-        temporal: 0,
         sequence,
         capture_time_us: sequence * 20_000,
-        keyframe: true,
-        reference_distance: 0,
-        duration_us: 0,
-        audio_level: None,
+        ..FrameHeader::first(session, track, kind)
     };
     Frame {
         header,

@@ -299,17 +299,10 @@ impl Scene {
         let loudness = script.number() & 0x7f;
         for _ in 0..20 {
             let header = FrameHeader {
-                session,
-                track: TRACKS[0].0,
-                kind: TRACKS[0].1,
-                spatial: 0,
-                temporal: 0,
                 sequence: self.next_sequence(session, false, 0, 0),
                 capture_time_us: self.now.as_micros(),
-                keyframe: true,
-                reference_distance: 0,
-                duration_us: 0,
                 audio_level: Some(loudness),
+                ..FrameHeader::first(session, TRACKS[0].0, TRACKS[0].1)
             };
             let packet = Frame {
                 header,

@@ -43,17 +43,11 @@ fn enter(meeting: &Meeting, name: &str, now: Timestamp) -> Arc<Member> {
 
 fn picture(sender: &Member, sequence: u64, now: Timestamp) -> Bytes {
     let header = FrameHeader {
-        session: sender.session(),
-        track: CAMERA,
-        kind: TrackKind::Camera,
-        spatial: 0,
-        temporal: 0,
         sequence,
         capture_time_us: now.as_micros(),
         keyframe: sequence == 0,
         reference_distance: u32::from(sequence > 0),
-        duration_us: 0,
-        audio_level: None,
+        ..FrameHeader::first(sender.session(), CAMERA, TrackKind::Camera)
     };
     Frame {
         header,

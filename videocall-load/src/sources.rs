@@ -68,19 +68,7 @@ impl Source {
 
     fn new(session: SessionId, track: TrackId, kind: TrackKind, bytes: usize) -> Self {
         Self {
-            header: FrameHeader {
-                session,
-                track,
-                kind,
-                spatial: 0,
-                temporal: 0,
-                sequence: 0,
-                capture_time_us: 0,
-                keyframe: true,
-                reference_distance: 0,
-                duration_us: 0,
-                audio_level: None,
-            },
+            header: FrameHeader::first(session, track, kind),
             since_keyframe: 0,
             keyframe_interval: 1,
             temporal_layers: 1,

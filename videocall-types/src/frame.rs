@@ -93,6 +93,24 @@ pub struct FrameHeader {
 }
 
 impl FrameHeader {
+    /// The first frame of a track, of which nothing else is known: a sound, or a keyframe of the smallest picture,
+    /// captured at time 0.
+    pub const fn first(session: SessionId, track: TrackId, kind: TrackKind) -> Self {
+        Self {
+            session,
+            track,
+            kind,
+            spatial: 0,
+            temporal: 0,
+            sequence: 0,
+            capture_time_us: 0,
+            keyframe: true,
+            reference_distance: 0,
+            duration_us: 0,
+            audio_level: None,
+        }
+    }
+
     /// The track within the meeting.
     pub const fn track_ref(&self) -> TrackRef {
         TrackRef {

@@ -145,17 +145,10 @@ impl Guest {
 pub(crate) fn frame(session: SessionId, sequence: u64, size: usize) -> Bytes {
     Frame {
         header: FrameHeader {
-            session,
-            track: CAMERA,
-            kind: TrackKind::Camera,
-            spatial: 0,
-            temporal: 0,
             sequence,
             capture_time_us: sequence * 33_000,
-            keyframe: true,
-            reference_distance: 0,
             duration_us: 33_000,
-            audio_level: None,
+            ..FrameHeader::first(session, CAMERA, TrackKind::Camera)
         },
         decoder: None,
         redundancy: Vec::new(),

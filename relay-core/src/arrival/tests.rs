@@ -17,17 +17,12 @@ struct Report {
 
 fn header(track: u32, kind: TrackKind, spatial: u8, sequence: u64, captured_us: u64) -> FrameHeader {
     FrameHeader {
-        session: SessionId::new(1).expect("not zero"),
-        track: TrackId(track),
-        kind,
         spatial,
-        temporal: 0,
         sequence,
         capture_time_us: captured_us + OFFSET_US,
         keyframe: kind.is_audio(),
         reference_distance: u32::from(!kind.is_audio()),
-        duration_us: 0,
-        audio_level: None,
+        ..FrameHeader::first(SessionId::new(1).expect("not zero"), TrackId(track), kind)
     }
 }
 

@@ -72,17 +72,11 @@ fn enter(meeting: &Meeting, name: &str, now: Timestamp) -> Arc<Member> {
 
 fn picture(session: SessionId, sequence: u64, keyframe: bool) -> Bytes {
     let header = FrameHeader {
-        session,
-        track: CAMERA,
-        kind: TrackKind::Camera,
-        spatial: 0,
-        temporal: 0,
         sequence,
         capture_time_us: sequence,
         keyframe,
         reference_distance: u32::from(!keyframe),
-        duration_us: 0,
-        audio_level: None,
+        ..FrameHeader::first(session, CAMERA, TrackKind::Camera)
     };
     Frame {
         header,

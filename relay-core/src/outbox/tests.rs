@@ -7,17 +7,12 @@ use super::*;
 
 fn frame(kind: TrackKind, sequence: u64, temporal: u8, distance: u32, size: usize) -> (FrameHeader, Bytes) {
     let header = FrameHeader {
-        session: SessionId::new(1).expect("not zero"),
-        track: TrackId(1),
-        kind,
-        spatial: 0,
         temporal,
         sequence,
         capture_time_us: sequence,
         keyframe: distance == 0 || kind.is_audio(),
         reference_distance: distance,
-        duration_us: 0,
-        audio_level: None,
+        ..FrameHeader::first(SessionId::new(1).expect("not zero"), TrackId(1), kind)
     };
     let packet = Frame {
         header,

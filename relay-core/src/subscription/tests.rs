@@ -34,17 +34,12 @@ fn wish(width: u32, height: u32) -> Wish {
 
 fn header(spatial: u8, temporal: u8, sequence: u64) -> FrameHeader {
     FrameHeader {
-        session: TRACK.session,
-        track: TRACK.track,
-        kind: TrackKind::Camera,
         spatial,
         temporal,
         sequence,
-        capture_time_us: 0,
         keyframe: sequence == 0,
         reference_distance: u32::from(sequence != 0),
-        duration_us: 0,
-        audio_level: None,
+        ..FrameHeader::first(TRACK.session, TRACK.track, TrackKind::Camera)
     }
 }
 

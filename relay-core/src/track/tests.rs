@@ -12,17 +12,12 @@ fn track() -> Arc<Track> {
 
 fn frame(track: &Track, sequence: u64, distance: u32, temporal: u8, bytes: usize) {
     let header = FrameHeader {
-        session: track.id.session,
-        track: track.id.track,
-        kind: track.kind,
         spatial: 1,
         temporal,
         sequence,
-        capture_time_us: 0,
         keyframe: distance == 0,
         reference_distance: distance,
-        duration_us: 0,
-        audio_level: None,
+        ..FrameHeader::first(track.id.session, track.id.track, track.kind)
     };
     track.remember(&header, &vec![0; bytes].into(), Timestamp::from_millis(sequence));
 }

@@ -142,17 +142,11 @@ pub(crate) fn loud_voice(session: SessionId, sequence: u64, level: u8) -> Bytes 
 fn voice_at(session: SessionId, sequence: u64, audio_level: Option<u8>) -> Bytes {
     Frame {
         header: FrameHeader {
-            session,
-            track: MICROPHONE,
-            kind: TrackKind::Microphone,
-            spatial: 0,
-            temporal: 0,
             sequence,
             capture_time_us: sequence * 20_000,
-            keyframe: true,
-            reference_distance: 0,
             duration_us: 20_000,
             audio_level,
+            ..FrameHeader::first(session, MICROPHONE, TrackKind::Microphone)
         },
         decoder: None,
         redundancy: Vec::new(),

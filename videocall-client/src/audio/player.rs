@@ -331,17 +331,15 @@ mod tests {
     fn frame(sequence: u64) -> Frame {
         Frame {
             header: FrameHeader {
-                session: SessionId::new(1).expect("not zero"),
-                track: TrackId(1),
-                kind: TrackKind::Microphone,
-                spatial: 0,
-                temporal: 0,
                 sequence,
                 capture_time_us: sequence * 20_000,
-                keyframe: true,
-                reference_distance: 0,
                 duration_us: 20_000,
                 audio_level: Some(20),
+                ..FrameHeader::first(
+                    SessionId::new(1).expect("not zero"),
+                    TrackId(1),
+                    TrackKind::Microphone,
+                )
             },
             decoder: None,
             redundancy: Vec::new(),

@@ -174,17 +174,10 @@ fn own_frame(keyframe: bool) -> EncodedFrame {
 
 fn bobs_frame(sequence: u64, keyframe: bool) -> Bytes {
     let header = FrameHeader {
-        session: BOB,
-        track: CAMERA,
-        kind: TrackKind::Camera,
-        spatial: 0,
-        temporal: 0,
         sequence,
-        capture_time_us: 0,
         keyframe,
         reference_distance: u32::from(!keyframe),
-        duration_us: 0,
-        audio_level: None,
+        ..FrameHeader::first(BOB, CAMERA, TrackKind::Camera)
     };
     let frame = Frame {
         header,

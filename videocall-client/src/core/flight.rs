@@ -81,17 +81,15 @@ mod tests {
 
     fn header(spatial: u8, sequence: u64) -> FrameHeader {
         FrameHeader {
-            session: SessionId::new(1).expect("not zero"),
-            track: TrackId(2),
-            kind: TrackKind::Camera,
             spatial,
-            temporal: 0,
             sequence,
-            capture_time_us: 0,
             keyframe: false,
             reference_distance: 1,
-            duration_us: 0,
-            audio_level: None,
+            ..FrameHeader::first(
+                SessionId::new(1).expect("not zero"),
+                TrackId(2),
+                TrackKind::Camera,
+            )
         }
     }
 

@@ -171,17 +171,15 @@ impl World {
         });
         Frame {
             header: FrameHeader {
-                session: SessionId::new(1).expect("not zero"),
-                track: TrackId(1),
-                kind: TrackKind::Microphone,
-                spatial: 0,
-                temporal: 0,
                 sequence,
                 capture_time_us: captured,
-                keyframe: true,
-                reference_distance: 0,
                 duration_us: FRAME_US as u32,
                 audio_level: Some(if speaks(sequence * FRAME_SAMPLES) { 20 } else { 80 }),
+                ..FrameHeader::first(
+                    SessionId::new(1).expect("not zero"),
+                    TrackId(1),
+                    TrackKind::Microphone,
+                )
             },
             decoder: None,
             redundancy: redundancy.collect(),

@@ -68,17 +68,15 @@ fn frame() -> impl Strategy<Value = Frame> {
 fn sample() -> Frame {
     Frame {
         header: FrameHeader {
-            session: SessionId::new(7).expect("not zero"),
-            track: TrackId(1),
-            kind: TrackKind::Camera,
-            spatial: 0,
-            temporal: 0,
             sequence: 3,
             capture_time_us: 100,
             keyframe: false,
             reference_distance: 1,
-            duration_us: 0,
-            audio_level: None,
+            ..FrameHeader::first(
+                SessionId::new(7).expect("not zero"),
+                TrackId(1),
+                TrackKind::Camera,
+            )
         },
         decoder: None,
         redundancy: Vec::new(),

@@ -178,17 +178,12 @@ pub(crate) fn track(track: TrackId, kind: TrackKind) -> TrackInfo {
 pub(crate) fn frame(session: SessionId, kind: TrackKind, sequence: u64, bytes: usize) -> Bytes {
     Frame {
         header: FrameHeader {
-            session,
-            track: if kind.is_audio() { MICROPHONE } else { CAMERA },
-            kind,
-            spatial: 0,
-            temporal: 0,
             sequence,
             capture_time_us: sequence * 20_000,
             keyframe: sequence == 0 || kind.is_audio(),
             reference_distance: u32::from(sequence > 0 && !kind.is_audio()),
             duration_us: 20_000,
-            audio_level: None,
+            ..FrameHeader::first(session, if kind.is_audio() { MICROPHONE } else { CAMERA }, kind)
         },
         decoder: None,
         redundancy: Vec::new(),

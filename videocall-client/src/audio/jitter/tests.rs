@@ -21,17 +21,15 @@ fn frame(sequence: u64, redundant: u32) -> Frame {
         });
     Frame {
         header: FrameHeader {
-            session: SessionId::new(1).expect("not zero"),
-            track: TrackId(1),
-            kind: TrackKind::Microphone,
-            spatial: 0,
-            temporal: 0,
             sequence,
             capture_time_us: sequence * FRAME_US,
-            keyframe: true,
-            reference_distance: 0,
             duration_us: FRAME_US as u32,
             audio_level: Some(20),
+            ..FrameHeader::first(
+                SessionId::new(1).expect("not zero"),
+                TrackId(1),
+                TrackKind::Microphone,
+            )
         },
         decoder: None,
         redundancy: redundancy.collect(),

@@ -685,17 +685,13 @@ mod tests {
 
     fn header(captured: Timestamp) -> FrameHeader {
         FrameHeader {
-            session: SessionId::new(1).expect("not zero"),
-            track: TrackId(1),
-            kind: TrackKind::Microphone,
-            spatial: 0,
-            temporal: 0,
-            sequence: 0,
             capture_time_us: captured.as_micros(),
-            keyframe: true,
-            reference_distance: 0,
             duration_us: 20_000,
-            audio_level: None,
+            ..FrameHeader::first(
+                SessionId::new(1).expect("not zero"),
+                TrackId(1),
+                TrackKind::Microphone,
+            )
         }
     }
 

@@ -30,17 +30,11 @@ fn roster() -> Roster {
 
 fn header(sequence: u64, keyframe: bool, distance: u32) -> FrameHeader {
     FrameHeader {
-        session: session(),
-        track: TrackId(2),
-        kind: TrackKind::Camera,
-        spatial: 0,
-        temporal: 0,
         sequence,
         capture_time_us: sequence * 33_000,
         keyframe,
         reference_distance: distance,
-        duration_us: 0,
-        audio_level: None,
+        ..FrameHeader::first(session(), TrackId(2), TrackKind::Camera)
     }
 }
 
