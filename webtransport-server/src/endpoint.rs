@@ -32,7 +32,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(4);
 /// How often it looks while nothing comes.
 const QUIET_INTERVAL: Duration = Duration::from_millis(32);
 
-/// `Driver::woken` while there is nothing to do.
+/// `Pulse::woken` while there is nothing to do.
 const ASLEEP: u64 = 0;
 
 type Driving = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -66,10 +66,10 @@ fn watch(watched: &Weak<Driver>, runtime: &Handle) {
     let _entered = runtime.enter();
     let mut turns = 0;
     while let Some(driver) = watched.upgrade() {
-        if driver.has_waited() {
+        if driver.pulse.has_waited() {
             driver.catch_up();
         }
-        let before = std::mem::replace(&mut turns, driver.turns.load(Ordering::Relaxed));
+        let before = std::mem::replace(&mut turns, driver.pulse.turns.load(Ordering::Relaxed));
         drop(driver);
         thread::sleep(if turns == before {
             QUIET_INTERVAL
@@ -109,6 +109,13 @@ impl Runtime for WatchedRuntime {
 struct Driver {
     /// `None` once it has ended.
     driving: Mutex<Option<Driving>>,
+    pulse: Arc<Pulse>,
+}
+
+/// Whether there is something to do. This is what wakes, and it does not own what drives: the endpoint wakes while it holds a
+/// lock that its end takes.
+#[derive(Debug)]
+struct Pulse {
     task: AtomicWaker,
     /// The look before which it was woken without having been advanced since, or [`ASLEEP`].
     woken: AtomicU64,
@@ -122,7 +129,7 @@ impl std::fmt::Debug for Driver {
     }
 }
 
-impl Wake for Driver {
+impl Wake for Pulse {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -137,10 +144,9 @@ impl Wake for Driver {
     }
 }
 
-impl Driver {
-    fn new(driving: Driving) -> Self {
+impl Pulse {
+    const fn new() -> Self {
         Self {
-            driving: Mutex::new(Some(driving)),
             task: AtomicWaker::new(),
             woken: AtomicU64::new(ASLEEP),
             looks: AtomicU64::new(ASLEEP + 1),
@@ -148,22 +154,8 @@ impl Driver {
         }
     }
 
-    /// Lets it do what is to be done now, unless the other one is at it, who then sees to it that nothing is left.
-    fn advance(self: &Arc<Self>) -> Poll<()> {
-        let Some(mut driving) = self.driving.try_lock() else {
-            return Poll::Pending;
-        };
-        let Some(future) = driving.as_mut() else {
-            return Poll::Ready(());
-        };
-        self.woken.store(ASLEEP, Ordering::SeqCst);
-        self.turns.fetch_add(1, Ordering::Relaxed);
-        let waker = Waker::from(self.clone());
-        let advanced = future.as_mut().poll(&mut Context::from_waker(&waker));
-        if advanced.is_ready() {
-            *driving = None;
-        }
-        advanced
+    fn is_awake(&self) -> bool {
+        self.woken.load(Ordering::SeqCst) != ASLEEP
     }
 
     /// Whether it was woken before the last look and nobody has come since. To be asked once for each look.
@@ -172,13 +164,40 @@ impl Driver {
         let woken = self.woken.load(Ordering::SeqCst);
         woken != ASLEEP && woken < look
     }
+}
+
+impl Driver {
+    fn new(driving: Driving) -> Self {
+        Self {
+            driving: Mutex::new(Some(driving)),
+            pulse: Arc::new(Pulse::new()),
+        }
+    }
+
+    /// Lets it do what is to be done now, unless the other one is at it, who then sees to it that nothing is left.
+    fn advance(&self) -> Poll<()> {
+        let Some(mut driving) = self.driving.try_lock() else {
+            return Poll::Pending;
+        };
+        let Some(future) = driving.as_mut() else {
+            return Poll::Ready(());
+        };
+        self.pulse.woken.store(ASLEEP, Ordering::SeqCst);
+        self.pulse.turns.fetch_add(1, Ordering::Relaxed);
+        let waker = Waker::from(self.pulse.clone());
+        let advanced = future.as_mut().poll(&mut Context::from_waker(&waker));
+        if advanced.is_ready() {
+            *driving = None;
+        }
+        advanced
+    }
 
     /// Advances it until it sleeps. Who is woken while this one has it does not get it, so that only after it was
     /// given back can be known that nothing is left.
-    fn catch_up(self: &Arc<Self>) {
-        while self.woken.load(Ordering::SeqCst) != ASLEEP {
+    fn catch_up(&self) {
+        while self.pulse.is_awake() {
             if self.advance().is_ready() {
-                self.task.wake();
+                self.pulse.task.wake();
                 return;
             }
         }
@@ -192,7 +211,7 @@ impl Future for DriverTask {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        self.0.task.register(context.waker());
+        self.0.pulse.task.register(context.waker());
         self.0.advance()
     }
 }
@@ -239,7 +258,7 @@ mod tests {
             11,
             "one for each waking, and the first"
         );
-        assert_eq!(driver.woken.load(Ordering::SeqCst), ASLEEP);
+        assert!(!driver.pulse.is_awake());
     }
 
     #[tokio::test]
@@ -256,6 +275,29 @@ mod tests {
                 thread::yield_now();
             }
         }
+    }
+
+    #[test]
+    fn what_wakes_it_does_not_keep_it() {
+        let (driving, _, waker) = counting();
+        let kept = Arc::new(());
+        let held = kept.clone();
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(async {
+            let driving = async move {
+                let _held = held;
+                driving.await;
+            };
+            drop(spawned(Box::pin(driving)));
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        });
+        drop(runtime);
+        let began = Instant::now();
+        while Arc::strong_count(&kept) > 1 {
+            assert!(began.elapsed() < Duration::from_secs(5), "it is still there");
+            thread::yield_now();
+        }
+        waker.wake();
     }
 
     #[tokio::test]
