@@ -244,21 +244,18 @@ mod tests {
         driver.upgrade().expect("it runs")
     }
 
-    #[tokio::test]
-    async fn a_task_that_has_its_turns_is_left_alone() {
+    #[test]
+    fn only_who_was_woken_before_the_last_look_has_waited() {
         let (driving, turns, waker) = counting();
-        let driver = spawned(driving);
-        tokio::task::yield_now().await;
-        for _ in 0..10 {
-            waker.wake();
-            tokio::time::sleep(LOOK_INTERVAL / 2).await;
-        }
-        assert_eq!(
-            turns.load(Ordering::SeqCst),
-            11,
-            "one for each waking, and the first"
-        );
-        assert!(!driver.pulse.is_awake());
+        let driver = Driver::new(driving);
+        assert!(driver.advance().is_pending());
+        assert!(!driver.pulse.has_waited() && !driver.pulse.has_waited());
+        waker.wake();
+        assert!(!driver.pulse.has_waited(), "the task may just be about to come");
+        assert!(driver.pulse.has_waited() && driver.pulse.has_waited());
+        driver.catch_up();
+        assert_eq!(turns.load(Ordering::SeqCst), 2);
+        assert!(!driver.pulse.is_awake() && !driver.pulse.has_waited());
     }
 
     #[tokio::test]
