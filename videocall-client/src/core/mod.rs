@@ -224,7 +224,7 @@ impl ClientCore {
     fn send_frame(&mut self, frame: EncodedFrame, now: Timestamp) {
         let session = self.session.filter(|_| self.is_in());
         let limit = self.max_frame_bytes();
-        if self.quality.is_excessive(&frame, now) {
+        if self.quality.leaves_out(&frame, now) {
             self.stats.frames_dropped_sending += 1;
             self.publisher.leave_out(&frame);
             return self.want_keyframe(frame.track, frame.spatial);

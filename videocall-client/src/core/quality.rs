@@ -132,16 +132,16 @@ impl Quality {
         self.next_tick = None;
     }
 
-    /// Whether this picture would keep a path that is known to be slow busy for so long that another one, made anew and
-    /// coarser, is better. To be asked once for each frame.
-    pub(super) fn is_excessive(&mut self, frame: &EncodedFrame, now: Timestamp) -> bool {
+    /// Whether this picture is left out, as it would keep a path that is known to be slow busy for so long that another
+    /// one, made anew and coarser, is better. To be asked once for each frame.
+    pub(super) fn leaves_out(&mut self, frame: &EncodedFrame, now: Timestamp) -> bool {
         if !self.estimate.is_limited() || frame.keyframe || frame.temporal > 0 {
             return false;
         }
         let seconds = frame.payload.len() as f64 * 8.0 / self.estimate.bits_per_second().max(1.0);
         let takes = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
         let ladder = self.pictures.get_mut(&frame.track);
-        ladder.is_some_and(|ladder| ladder.is_excessive(takes, now))
+        ladder.is_some_and(|ladder| ladder.leaves_out(takes, now))
     }
 
     /// A frame of so many bytes waits to be sent.

@@ -44,6 +44,7 @@ const MAX_WAITING: usize = 8;
 #[derive(Debug)]
 pub struct PicturePlayout<P> {
     lateness: Lateness,
+    /// How long pictures wait beyond the fastest, because others are held up.
     delay: Duration,
     smooth: bool,
     waiting: VecDeque<Waiting<P>>,
@@ -134,11 +135,6 @@ impl<P> PicturePlayout<P> {
     pub fn clear(&mut self) {
         self.waiting.clear();
         self.last = None;
-    }
-
-    /// How long pictures wait beyond the fastest, because others are held up.
-    pub const fn delay(&self) -> Duration {
-        self.delay
     }
 
     fn observe(&mut self, captured_us: u64, now: Timestamp) {

@@ -207,7 +207,7 @@ impl Ladder {
     }
 
     /// A base picture that is no keyframe takes the path so long. Whether it is to be left out, and a keyframe to come.
-    pub(super) fn is_excessive(&mut self, takes: Duration, now: Timestamp) -> bool {
+    pub(super) fn leaves_out(&mut self, takes: Duration, now: Timestamp) -> bool {
         let lately = self
             .left_out_at
             .is_some_and(|at| now.since(at) < LEFT_OUT_INTERVAL);
