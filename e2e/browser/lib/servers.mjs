@@ -65,9 +65,10 @@ class Server {
  * @param {import('./stage.mjs').Stage} stage
  * @param {string[]} extra arguments
  * @param {string} address that it listens on
+ * @param {number} [port] of WebTransport, where it has to be known before
  */
-export async function videocallServer(stage, extra = [], address = '127.0.0.1') {
-  const [http, quic] = [await freePort(), await freePort()];
+export async function videocallServer(stage, extra = [], address = '127.0.0.1', port = undefined) {
+  const [http, quic] = [await freePort(), port ?? (await freePort())];
   const data = stage.folder('videocall-server');
   const args = ['--bind', `${address}:${http}`, '--webtransport-bind', `${address}:${quic}`];
   args.push('--data-dir', data, '--ui-dir', uiDir(), ...PATIENT, ...extra);

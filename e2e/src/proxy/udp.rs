@@ -95,18 +95,18 @@ impl UdpProxy {
         self.inner.path.report()
     }
 
-    /// Gives every client another address, as when a telephone changes from one network to another. What the server
-    /// sends to the old one is lost.
+    /// Gives every client another address, as when a telephone changes from one network to another, and says how many
+    /// there are. What the server sends to the old one is lost.
     ///
     /// # Errors
     /// When the machine has no port left.
-    pub async fn rebind(&self) -> std::io::Result<()> {
+    pub async fn rebind(&self) -> std::io::Result<usize> {
         let clients: Vec<SocketAddr> = self.inner.clients.lock().keys().copied().collect();
-        for address in clients {
-            let client = Client::new(&self.inner, address).await?;
-            self.inner.clients.lock().insert(address, client);
+        for address in &clients {
+            let client = Client::new(&self.inner, *address).await?;
+            self.inner.clients.lock().insert(*address, client);
         }
-        Ok(())
+        Ok(clients.len())
     }
 }
 
@@ -222,7 +222,7 @@ mod tests {
             server.send_to(&[round + 10], from).await.expect("sent");
             let (length, from) = client.recv_from(&mut buffer).await.expect("received");
             assert_eq!((&buffer[..length], from), (&[round + 10][..], proxy.address()));
-            proxy.rebind().await.expect("ports");
+            assert_eq!(proxy.rebind().await.expect("ports"), 1);
         }
         assert_ne!(addresses[0], addresses[1]);
         let report = proxy.report();
