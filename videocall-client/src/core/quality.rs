@@ -5,6 +5,7 @@
 //! says `estimate`, what the machine manages `load`, how bits become layers `ladder`. Obeying is left
 //! to the program; dropping what is late all the same, to the sending queue.
 
+mod arrivals;
 mod estimate;
 mod ladder;
 mod load;

@@ -17,11 +17,11 @@
 //! shrink when less is sent is the way's (`standing`). Nor is every queue seen: the shortest delay may be that of a
 //! queue which was never empty, so a path that is full is drained now and then.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use videocall_types::{FrameHeader, Timestamp};
 
+use super::arrivals::{Arrivals, RATE_WINDOW};
 use super::own_delay::OwnDelay;
 use super::standing::Standing;
 
@@ -33,9 +33,6 @@ const LEAST_BPS: f64 = 50_000.0;
 
 /// No path that this matters to is faster.
 const MOST_BPS: f64 = 50_000_000.0;
-
-/// What has arrived is averaged over this long, seconds: some pictures.
-const RATE_WINDOW: f64 = 0.3;
 
 /// Queueing delays, seconds. Below the first, the path is idle; the second is aimed at while it is not;
 /// above the third for two reports or above the fourth, something has to happen at once: a lost part of a
@@ -153,8 +150,7 @@ pub(super) struct Estimate {
     own_before: f64,
     noise: f64,
     backlog: f64,
-    /// The latest reports.
-    arrivals: VecDeque<Interval>,
+    arrivals: Arrivals,
     /// What the path carried when it last was full.
     capacity: Option<f64>,
     /// What encoders were asked for, and whether they could do with more.
@@ -173,11 +169,8 @@ pub(super) struct Estimate {
     rtt: Duration,
     loss: f64,
     own_drops: u64,
-    /// Bits given to the connection since the last report, and the first of them.
+    /// When something was first given to the connection since the last report.
     unheard: Option<Timestamp>,
-    sent_bits: f64,
-    /// Bits that came from encoders since then.
-    encoded_bits: f64,
     /// When something was last sent, or the rate last grew because nothing was.
     sent_at: Option<Timestamp>,
     /// When we last looked whether the relay is silent.
@@ -193,15 +186,6 @@ pub(super) struct Estimate {
     unsettled: f64,
     /// How long a long queue has stood, seconds.
     unproven: f64,
-}
-
-/// What a report told, and what was sent and came from the encoders meanwhile.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Interval {
-    pub(super) seconds: f64,
-    pub(super) arrived_bits: f64,
-    pub(super) sent_bits: f64,
-    pub(super) encoded_bits: f64,
 }
 
 #[derive(Debug)]
@@ -234,7 +218,7 @@ impl Estimate {
             own_before: 0.0,
             noise: 0.0,
             backlog: 0.0,
-            arrivals: VecDeque::new(),
+            arrivals: Arrivals::default(),
             capacity: None,
             asked: FIRST_BPS,
             wants_more: true,
@@ -248,8 +232,6 @@ impl Estimate {
             loss: 0.0,
             own_drops: 0,
             unheard: None,
-            sent_bits: 0.0,
-            encoded_bits: 0.0,
             sent_at: None,
             looked_at: None,
             idle: false,
@@ -290,7 +272,7 @@ impl Estimate {
         let known = self.reported_at.is_some();
         let congested = self.outage.is_some() || self.queue > LONG + 2.0 * self.noise;
         let seconds = self.rtt.as_secs_f64() + NEWS + AIMED_AT;
-        (known && congested).then(|| (self.arriving().max(LEAST_BPS) * seconds / 8.0) as usize)
+        (known && congested).then(|| (self.arrivals.arriving().max(LEAST_BPS) * seconds / 8.0) as usize)
     }
 
     /// Whether the path has shown that it carries no more; until then the rate is only not known to be higher.
@@ -307,14 +289,14 @@ impl Estimate {
     pub(super) fn captured(&mut self, header: &FrameHeader, bytes: usize, now: Timestamp) {
         self.own_delay
             .note(header.kind.is_audio(), header.capture_time_us, now);
-        self.encoded_bits += bytes as f64 * 8.0;
+        self.arrivals.encoded(bytes);
     }
 
     pub(super) fn sent(&mut self, bytes: usize, now: Timestamp) {
         self.unheard.get_or_insert(now);
         self.sent_at = Some(now);
         self.idle = false;
-        self.sent_bits += bytes as f64 * 8.0;
+        self.arrivals.sent(bytes);
     }
 
     /// How long frames wait before they are given to the connection, and how many more were dropped.
@@ -339,13 +321,7 @@ impl Estimate {
         let growth = growth - (own - std::mem::replace(&mut self.own_before, own));
         self.queue = (self.reported_queue - own).max(0.0);
         self.growth = (self.growth + growth / seconds.max(0.05)) / 2.0;
-        let interval = Interval {
-            seconds,
-            arrived_bits: arrival.bytes as f64 * 8.0,
-            sent_bits: std::mem::take(&mut self.sent_bits),
-            encoded_bits: std::mem::take(&mut self.encoded_bits),
-        };
-        self.note_interval(interval);
+        self.arrivals.reported(seconds, arrival.bytes);
         self.unsettled -= seconds;
         self.unproven = if self.queue > LONG {
             self.unproven + seconds
@@ -381,7 +357,7 @@ impl Estimate {
         tracing::trace!(
             rate = self.rate as u64,
             asked = self.asked as u64,
-            arriving = self.arriving() as u64,
+            arriving = self.arrivals.arriving() as u64,
             capacity = self.capacity.map(|capacity| capacity as u64),
             queue_ms = (self.queue * 1e3) as u64,
             own_ms = (self.own_before * 1e3) as u64,
@@ -392,33 +368,6 @@ impl Estimate {
         if self.outage.is_none() {
             self.reported_rate = self.rate;
         }
-    }
-
-    fn note_interval(&mut self, interval: Interval) {
-        self.arrivals.push_back(interval);
-        let mut span = self.recent().seconds;
-        while let Some(oldest) = self.arrivals.front()
-            && span - oldest.seconds >= RATE_WINDOW
-        {
-            span -= oldest.seconds;
-            self.arrivals.pop_front();
-        }
-    }
-
-    fn recent(&self) -> Interval {
-        let add = |sum: Interval, next: &Interval| Interval {
-            seconds: sum.seconds + next.seconds,
-            arrived_bits: sum.arrived_bits + next.arrived_bits,
-            sent_bits: sum.sent_bits + next.sent_bits,
-            encoded_bits: sum.encoded_bits + next.encoded_bits,
-        };
-        self.arrivals.iter().fold(Interval::default(), add)
-    }
-
-    /// What arrives, bits per second.
-    fn arriving(&self) -> f64 {
-        let recent = self.recent();
-        recent.arrived_bits / recent.seconds.max(0.001)
     }
 
     /// What we dropped ourselves has a number and is missing, too, but not lost.
@@ -432,18 +381,12 @@ impl Estimate {
 
     /// Enough of the rate is used for the delay to say something about it.
     fn is_used(&self) -> bool {
-        self.arriving() >= self.rate.min(self.asked) * USED
-    }
-
-    /// What comes from the encoders, bits per second.
-    fn encoding(&self) -> f64 {
-        let recent = self.recent();
-        recent.encoded_bits / recent.seconds.max(0.001)
+        self.arrivals.arriving() >= self.rate.min(self.asked) * USED
     }
 
     /// Encoders give as much as was asked for.
     fn is_filled(&self) -> bool {
-        self.encoding() >= self.rate.min(self.asked) * USED
+        self.arrivals.encoding() >= self.rate.min(self.asked) * USED
     }
 
     /// A queue stands.
@@ -458,7 +401,7 @@ impl Estimate {
         if !urgent && (!self.is_used() || self.unsettled > 0.0) {
             return;
         }
-        let arriving = self.arriving();
+        let arriving = self.arrivals.arriving();
         let known = self.capacity.unwrap_or(arriving);
         // Upwards slowly: what was held up by a lost part arrives all at once.
         let weight = if arriving < known { SMOOTHING } else { 0.1 };
@@ -480,7 +423,7 @@ impl Estimate {
         }
         let above = self
             .capacity
-            .map_or(0.0, |capacity| self.arriving() / capacity - 1.0);
+            .map_or(0.0, |capacity| self.arrivals.arriving() / capacity - 1.0);
         self.unseen_queue = (self.unseen_queue + above * seconds).max(0.0);
         if self.clear_reports < CLEAR_REPORTS || !self.wants_more {
             return;
@@ -499,7 +442,7 @@ impl Estimate {
         self.unused_reports = 0;
         let faster = self
             .capacity
-            .is_some_and(|capacity| self.arriving() > capacity * FASTER);
+            .is_some_and(|capacity| self.arrivals.arriving() > capacity * FASTER);
         self.faster_reports = if faster { self.faster_reports + 1 } else { 0 };
         if self.faster_reports >= 2 || self.unseen_queue > UNSEEN + self.noise {
             self.capacity = None;
@@ -513,7 +456,7 @@ impl Estimate {
                 let patient = (f64::from(self.clear_reports) - heard).max(0.0);
                 capacity * (PROBE + PROBE_GROWTH * patient)
             }
-            None => self.arriving() * (1.0 + step),
+            None => self.arrivals.arriving() * (1.0 + step),
         };
         self.rate = self.rate.max(wanted);
         if self.asked < self.rate * USED {
@@ -605,7 +548,7 @@ impl Estimate {
             _ => {}
         }
         if let Drain::Since(since) = self.drain {
-            if !clear || now.since(since) >= LONGEST_DRAIN || self.arriving() < capacity * DRAINED {
+            if !clear || now.since(since) >= LONGEST_DRAIN || self.arrivals.arriving() < capacity * DRAINED {
                 self.drain = Drain::Done(now);
                 self.clear_reports = 0;
                 self.unsettled = self.settling_time();
@@ -625,7 +568,7 @@ impl Estimate {
             self.standing = None;
             return;
         }
-        let (queue, rate, recent) = (self.queue, self.reported_rate, self.recent());
+        let (queue, rate, recent) = (self.queue, self.reported_rate, self.arrivals.recent());
         let standing = self
             .standing
             .get_or_insert_with(|| Standing::new(queue, rate, now));

@@ -5,7 +5,7 @@
 
 use videocall_types::Timestamp;
 
-use super::estimate::Interval;
+use super::arrivals::Interval;
 
 /// A queue that is longer by this, seconds, does grow.
 const GROWN: f64 = 0.015;
