@@ -3,8 +3,9 @@
 
 import { deepEqual, equal, ok } from 'node:assert/strict';
 
+import { ENGINES } from './lib/browsers.mjs';
 import { Detour } from './lib/detour.mjs';
-import { WATCHABLE, listenTo, longestGaps, now, picturesSince, watch } from './lib/flow.mjs';
+import { listenTo, longestGaps, now, picturesSince, watch } from './lib/flow.mjs';
 import { openPerson } from './lib/person.mjs';
 import { freePort } from './lib/ports.mjs';
 import { videocallServer } from './lib/servers.mjs';
@@ -19,11 +20,11 @@ const LONGEST_GAP = 1_000;
 const PICTURES = 30;
 
 /** Alice's way to the server is what `open` gives, bob's is a straight one. */
-async function roam(stage, step, { transport, open, counts }) {
-  const { server, url, change } = await open();
+async function roam(stage, step, { engine, transport, open, counts }) {
+  const { server, url, change } = await open(stage);
   const people = await Promise.all([
-    openPerson(stage, { name: 'alice', colour: 'red', hertz: 440, ...WATCHABLE }),
-    openPerson(stage, { name: 'bob', colour: 'green', hertz: 700, ...WATCHABLE }),
+    openPerson(stage, { name: 'alice', colour: 'red', hertz: 440, engine }),
+    openPerson(stage, { name: 'bob', colour: 'green', hertz: 700 }),
   ]);
   const [alice, bob] = people;
   await Promise.all(people.map(listenTo));
@@ -73,29 +74,30 @@ async function roam(stage, step, { transport, open, counts }) {
 /** With the round trip of a mobile network. */
 const DELAYED = { up: { delay_ms: 25 }, down: { delay_ms: 25 } };
 
-scenario('a change of network: another address, over WebTransport', (stage, step) =>
-  roam(stage, step, {
-    transport: 'webtransport',
-    counts: { reconnects: 0, moves: 0 },
-    open: async () => {
-      const port = await freePort();
-      const detour = await Detour.open(stage, 'udp', port);
-      await detour.begin(DELAYED);
-      const announced = ['--public-webtransport-url', `https://${detour.address}/wt`];
-      const server = await videocallServer(stage, announced, '127.0.0.1', port);
-      return { server, url: server.url, change: async () => ok((await detour.change()) > 0, 'nobody passes here') };
-    },
-  }),
-);
+async function throughUdp(stage) {
+  const port = await freePort();
+  const detour = await Detour.open(stage, 'udp', port);
+  await detour.begin(DELAYED);
+  const announced = ['--public-webtransport-url', `https://${detour.address}/wt`];
+  const server = await videocallServer(stage, announced, '127.0.0.1', port);
+  return { server, url: server.url, change: async () => ok((await detour.change()) > 0, 'nobody passes here') };
+}
 
-scenario('a change of network: another connection, over WebSocket', (stage, step) =>
-  roam(stage, step, {
-    transport: 'websocket',
-    counts: { reconnects: CHANGES, moves: 0 },
-    open: async () => {
-      const server = await videocallServer(stage);
-      const detour = await Detour.open(stage, 'tcp', Number(new URL(server.url).port));
-      return { server, url: `http://${detour.address}`, change: () => detour.change() };
-    },
-  }),
-);
+async function throughTcp(stage) {
+  const server = await videocallServer(stage);
+  const detour = await Detour.open(stage, 'tcp', Number(new URL(server.url).port));
+  return { server, url: `http://${detour.address}`, change: () => detour.change() };
+}
+
+const KINDS = [
+  { what: 'another address', transport: 'webtransport', open: throughUdp, counts: { reconnects: 0, moves: 0 } },
+  { what: 'another connection', transport: 'websocket', open: throughTcp, counts: { reconnects: CHANGES, moves: 0 } },
+];
+
+for (const engine of ENGINES) {
+  for (const kind of KINDS) {
+    scenario(`a change of network, ${kind.what} over ${kind.transport}: ${engine}`, (stage, step) =>
+      roam(stage, step, { engine, ...kind }),
+    );
+  }
+}
