@@ -20,7 +20,7 @@ use crate::meters::{CarrierMeters, Limit};
 use crate::rate::Rate;
 use crate::room::Room;
 use crate::traces::{Entry, Seated};
-use crate::{Egress, Relay};
+use crate::{Egress, Relay, fan_out};
 
 /// Takes the packets of one connection. Every call is short and waits for nothing: media is fanned
 /// out inside it, straight into the outboxes of those who receive it.
@@ -130,7 +130,7 @@ impl Ingress {
         let now = self.heard();
         let seat = self.seat.get().ok_or_else(not_greeted)?;
         self.relay.overload().traffic().received(packet.len());
-        let taken = seat.room.meeting().media(&seat.member, packet, now);
+        let taken = fan_out::run(|| seat.room.meeting().media(&seat.member, packet, now));
         match &taken {
             Ok(class) => self.meters.received(*class, packet.len()),
             Err(closing) if closing.code == CloseCode::RateExceeded => {

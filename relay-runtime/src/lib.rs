@@ -15,6 +15,7 @@ mod connections;
 mod directory;
 mod driver;
 mod egress;
+pub mod fan_out;
 mod files;
 pub mod health;
 mod ingress;

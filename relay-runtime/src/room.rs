@@ -10,9 +10,10 @@ use relay_core::Meeting;
 use tokio::sync::Notify;
 use tokio::time::sleep_until;
 use videocall_types::fragment::{Reassembler, is_fragment};
+use videocall_types::{Timestamp, is_frame};
 
 use crate::bus::Subscriptions;
-use crate::{Bus, Relay};
+use crate::{Bus, Relay, fan_out};
 
 /// Without a timer of its own a room looks at itself this often; a mistake about who has to wake it
 /// then costs a second and not a meeting.
@@ -149,12 +150,20 @@ impl Room {
         let now = relay.clock().now();
         relay.meters().bus_received(packet.len());
         if !is_fragment(packet) {
-            return self.meeting.from_bus(packet, now);
+            return self.give(packet, now);
         }
         match fragments.push(packet) {
-            Ok(Some(whole)) => self.meeting.from_bus(&whole, now),
+            Ok(Some(whole)) => self.give(&whole, now),
             Ok(None) => {}
             Err(error) => tracing::debug!(meeting = %self.meeting.id(), %error, "unusable fragment"),
+        }
+    }
+
+    fn give(&self, packet: &Bytes, now: Timestamp) {
+        if is_frame(packet) {
+            fan_out::run(|| self.meeting.from_bus(packet, now));
+        } else {
+            self.meeting.from_bus(packet, now);
         }
     }
 

@@ -4,14 +4,16 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures::task::AtomicWaker;
 use parking_lot::Mutex;
-use relay_runtime::{Carrier, ClassSet, Disconnect, Egress, Ingress};
-use tokio::io::AsyncWrite as _;
+use relay_runtime::{Carrier, ClassSet, Disconnect, Egress, Ingress, fan_out};
+use socket2::SockRef;
+use tokio::io::{AsyncWrite as _, Interest};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
@@ -21,7 +23,7 @@ use videocall_types::limits::{LIVENESS, MAX_CONTROL_BYTES, MAX_FRAME_BYTES};
 use videocall_types::{CloseCode, Closing};
 
 use super::decoder::{DecodeError, Decoder, Event, SizeLimits};
-use super::writer::{MAX_SLICES, Next, Writer};
+use super::writer::Writer;
 
 /// How often the server asks for a sign of life. A browser answers even while it holds back the timers
 /// of a page in the background; two answers may be late before the peer counts as dead.
@@ -56,7 +58,7 @@ const READ_BYTES: usize = 8 * 1024;
 pub(super) struct WebSocketCarrier {
     peer: IpAddr,
     receiving: Mutex<Receiving>,
-    sending: Mutex<Sending>,
+    sending: Arc<Sending>,
 }
 
 struct Receiving {
@@ -66,10 +68,14 @@ struct Receiving {
 }
 
 struct Sending {
+    outlet: Mutex<Outlet>,
+    /// Whoever writes.
+    task: AtomicWaker,
+}
+
+struct Outlet {
     socket: OwnedWriteHalf,
     writer: Writer,
-    /// Whoever writes, while there was nothing to write.
-    waiting: Option<Waker>,
 }
 
 impl WebSocketCarrier {
@@ -85,10 +91,12 @@ impl WebSocketCarrier {
                 buffer: BytesMut::new(),
                 decoder,
             }),
-            sending: Mutex::new(Sending {
-                socket: writing,
-                writer: Writer::default(),
-                waiting: None,
+            sending: Arc::new(Sending {
+                outlet: Mutex::new(Outlet {
+                    socket: writing,
+                    writer: Writer::default(),
+                }),
+                task: AtomicWaker::new(),
             }),
         }
     }
@@ -145,68 +153,16 @@ impl WebSocketCarrier {
 
     /// Queues a control frame.
     fn say(&self, what: impl FnOnce(&mut Writer)) {
-        let waiting = {
-            let mut sending = self.sending.lock();
-            what(&mut sending.writer);
-            sending.waiting.take()
-        };
-        if let Some(waiting) = waiting {
-            waiting.wake();
-        }
-    }
-
-    /// Writes what the source yields until it ends, or the close frame has left.
-    fn poll_send(
-        &self,
-        mut source: impl FnMut(&mut Context<'_>) -> Poll<Option<Bytes>>,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
-        let Sending {
-            socket,
-            writer,
-            waiting,
-        } = &mut *self.sending.lock();
-        // Once it has nothing more it wakes this task when it has; it need not be asked again.
-        let mut exhausted = false;
-        loop {
-            let next = writer.fill(|| match exhausted {
-                true => Poll::Pending,
-                false => {
-                    let next = source(cx);
-                    exhausted = next.is_pending();
-                    next
-                }
-            });
-            match next {
-                Next::Write => {
-                    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-                    let used = writer.slices(&mut slices);
-                    let written = Pin::new(&mut *socket).poll_write_vectored(cx, &slices[..used]);
-                    match ready!(written)? {
-                        0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                        bytes => writer.advance(bytes),
-                    }
-                }
-                Next::Wait => {
-                    if !waiting
-                        .as_ref()
-                        .is_some_and(|waiting| waiting.will_wake(cx.waker()))
-                    {
-                        *waiting = Some(cx.waker().clone());
-                    }
-                    return Poll::Pending;
-                }
-                Next::End => return Poll::Ready(Ok(())),
-            }
-        }
+        what(&mut self.sending.outlet.lock().writer);
+        self.sending.task.wake();
     }
 
     /// Lets the close frame and what precedes it leave, and waits until the client has taken note: closing on
     /// top of bytes that nobody has read would reset the connection, and the reason could be lost with it
     /// (RFC 1122 §4.2.2.13).
     async fn part(&self) -> io::Result<()> {
-        poll_fn(|cx| self.poll_send(|_| Poll::Ready(None), cx)).await?;
-        poll_fn(|cx| Pin::new(&mut self.sending.lock().socket).poll_shutdown(cx)).await?;
+        poll_fn(|cx| self.sending.poll(|| Poll::Ready(None), cx)).await?;
+        poll_fn(|cx| Pin::new(&mut self.sending.outlet.lock().socket).poll_shutdown(cx)).await?;
         poll_fn(|cx| {
             let receiving = &mut *self.receiving.lock();
             loop {
@@ -220,6 +176,100 @@ impl WebSocketCarrier {
         })
         .await
     }
+}
+
+impl Sending {
+    /// Writes what the source yields until it ends, or the close frame has left.
+    fn poll(
+        &self,
+        source: impl FnMut() -> Poll<Option<Bytes>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        // First, so that whoever finds the outlet taken can rely on another look.
+        self.task.register(cx.waker());
+        let Outlet { socket, writer } = &mut *self.outlet.lock();
+        writer.drain(source, |slices| {
+            Pin::new(&mut *socket).poll_write_vectored(cx, slices)
+        })
+    }
+
+    /// As [`Sending::poll`], as far as that can be done now. The task is woken for the rest.
+    fn write_now(&self, source: impl FnMut() -> Poll<Option<Bytes>>) {
+        let Some(mut outlet) = self.outlet.try_lock() else {
+            return self.task.wake();
+        };
+        let Outlet { socket, writer } = &mut *outlet;
+        let mut full = false;
+        let drained = writer.drain(source, |slices| match send_now(socket, slices) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                full = true;
+                Poll::Pending
+            }
+            written => Poll::Ready(written),
+        });
+        drop(outlet);
+        if full || drained.is_ready() {
+            self.task.wake();
+        }
+    }
+}
+
+/// Writes packets as soon as they are there: where they are being given to their receivers, so that no task has to
+/// be scheduled for it, and otherwise has the task do it.
+struct Prompt {
+    sending: Arc<Sending>,
+    egress: Arc<Egress>,
+    bell: Waker,
+}
+
+impl Prompt {
+    fn new(sending: Arc<Sending>, egress: Arc<Egress>) -> Arc<Self> {
+        Arc::new_cyclic(|this: &Weak<Self>| Self {
+            sending,
+            egress,
+            bell: Waker::from(Arc::new(Bell(this.clone()))),
+        })
+    }
+
+    fn next_packet(&self) -> Poll<Option<Bytes>> {
+        let mut context = Context::from_waker(&self.bell);
+        let next = ready!(self.egress.poll_next(ClassSet::ALL, &mut context));
+        Poll::Ready(next.map(|outgoing| {
+            self.egress.handed_over([(outgoing.class, outgoing.queued_at)]);
+            outgoing.packet
+        }))
+    }
+}
+
+impl fan_out::Writer for Prompt {
+    fn write_now(&self) {
+        self.sending.write_now(|| self.next_packet());
+    }
+
+    fn write_later(&self) {
+        self.sending.task.wake();
+    }
+}
+
+/// What an outbox rings. It keeps nothing of the connection, and rings in vain once nobody writes any more.
+struct Bell(Weak<Prompt>);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if let Some(prompt) = self.0.upgrade() {
+            fan_out::write(prompt);
+        }
+    }
+}
+
+/// `sendmsg`, where `writev` would look for a file's position first.
+fn send_now(socket: &OwnedWriteHalf, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    let stream: &TcpStream = socket.as_ref();
+    stream.try_io(Interest::WRITABLE, || SockRef::from(stream).send_vectored(slices))
 }
 
 impl Carrier for WebSocketCarrier {
@@ -243,14 +293,8 @@ impl Carrier for WebSocketCarrier {
     }
 
     async fn write(&self, egress: &Arc<Egress>) -> Disconnect {
-        let packets = |cx: &mut Context<'_>| {
-            let next = ready!(egress.poll_next(ClassSet::ALL, cx));
-            Poll::Ready(next.map(|outgoing| {
-                egress.handed_over([(outgoing.class, outgoing.queued_at)]);
-                outgoing.packet
-            }))
-        };
-        match poll_fn(|cx| self.poll_send(packets, cx)).await {
+        let prompt = Prompt::new(self.sending.clone(), egress.clone());
+        match poll_fn(|cx| self.sending.poll(|| prompt.next_packet(), cx)).await {
             Ok(()) => Disconnect::Finished,
             Err(error) => Disconnect::Lost(error.to_string()),
         }

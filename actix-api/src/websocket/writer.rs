@@ -6,8 +6,8 @@
 //! there is one slot for each. The socket itself is left to the carrier.
 
 use std::collections::VecDeque;
-use std::io::IoSlice;
-use std::task::Poll;
+use std::io::{self, IoSlice};
+use std::task::{Poll, ready};
 
 use bytes::{BufMut as _, Bytes};
 
@@ -23,7 +23,7 @@ const MAX_MESSAGES: usize = 32;
 const MAX_BYTES: usize = 16 * 1024;
 
 /// Pieces of a system call at most: heads and payloads, and the control frames before them.
-pub(super) const MAX_SLICES: usize = 2 * (MAX_MESSAGES + 3);
+const MAX_SLICES: usize = 2 * (MAX_MESSAGES + 3);
 
 /// Messages of one connection on their way out.
 #[derive(Default)]
@@ -41,7 +41,7 @@ pub(super) struct Writer {
 
 /// What there is to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
+enum Next {
     /// Frames.
     Write,
     /// Nothing yet.
@@ -70,9 +70,41 @@ impl Writer {
         }
     }
 
+    /// Writes what the source yields, as far as `write` takes it, until the source ends or the close frame has left.
+    /// Pending when either of the two is; a source that has nothing yet is asked once and wakes whoever calls.
+    pub(super) fn drain(
+        &mut self,
+        mut source: impl FnMut() -> Poll<Option<Bytes>>,
+        mut write: impl FnMut(&[IoSlice<'_>]) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<()>> {
+        let mut exhausted = false;
+        loop {
+            let next = self.fill(|| match exhausted {
+                true => Poll::Pending,
+                false => {
+                    let next = source();
+                    exhausted = next.is_pending();
+                    next
+                }
+            });
+            match next {
+                Next::Write => {
+                    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+                    let used = self.slices(&mut slices);
+                    match ready!(write(&slices[..used]))? {
+                        0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                        bytes => self.advance(bytes),
+                    }
+                }
+                Next::Wait => return Poll::Pending,
+                Next::End => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+
     /// Takes what is due, once everything before has left. The source yields packets, each of which becomes a
     /// binary message, until there will be no more.
-    pub(super) fn fill(&mut self, mut source: impl FnMut() -> Poll<Option<Bytes>>) -> Next {
+    fn fill(&mut self, mut source: impl FnMut() -> Poll<Option<Bytes>>) -> Next {
         if !self.frames.is_empty() {
             return Next::Write;
         }
@@ -102,7 +134,7 @@ impl Writer {
     }
 
     /// What a system call is to write; returns how many of the slices are used.
-    pub(super) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; MAX_SLICES]) -> usize {
+    fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; MAX_SLICES]) -> usize {
         let mut used = 0;
         let mut skip = self.written;
         for piece in self.frames.iter().flat_map(Frame::pieces) {
@@ -118,7 +150,7 @@ impl Writer {
     }
 
     /// So many bytes of the slices have left.
-    pub(super) fn advance(&mut self, bytes: usize) {
+    fn advance(&mut self, bytes: usize) {
         self.written += bytes;
         while let Some(first) = self.frames.pop_front_if(|first| first.len() <= self.written) {
             self.written -= first.len();
