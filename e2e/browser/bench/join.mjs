@@ -1,35 +1,18 @@
-// Measures the way into a meeting: from the click on Join to the first picture of everybody else, alone with one and in a
-// call of five, and what it takes to get the page in the first place. Prints a table and writes bench-results/join.json.
+// Measures the way into a meeting: from the click on Join until everybody else can be seen, alone with one and in a call
+// of five, and what it takes to get the page in the first place. Prints a table and writes bench-results/join.json.
 
 import { percentile, print, row, writeRows } from './report.mjs';
 import { openBrowser } from '../lib/browsers.mjs';
+import { FOUR, leave, openFour, timedJoin } from '../lib/joining.mjs';
 import { openPerson } from '../lib/person.mjs';
-import { Child } from '../lib/process.mjs';
-import { program, videocallServer } from '../lib/servers.mjs';
+import { videocallServer } from '../lib/servers.mjs';
 import { Stage } from '../lib/stage.mjs';
 
 const RUNS = 10;
-/** Milliseconds from the click to the first remote frame of everybody that are aimed at. */
+/** Milliseconds from the click to the pictures of all others that are aimed at. */
 const JOIN_AIM = { name: 'aim', value: 500 };
-/** Who is there before the fifth of a call comes. */
-const OTHERS = ['ann', 'ben', 'cem', 'dan'];
 /** Kilobytes of the page that are aimed at. */
 const SIZE_AIM = { name: 'aim', value: 700 };
-
-/** Runs in the page: presses Join and waits for the first picture of each of these people. */
-function joinAndWait(names) {
-  return new Promise((resolve) => {
-    const live = (name) =>
-      document.querySelector(`[data-testid="tile"][data-name="${name}"][data-track="camera"][data-state="live"]`);
-    const started = performance.now();
-    const look = () => {
-      if (names.every(live)) resolve(performance.now() - started);
-      else requestAnimationFrame(look);
-    };
-    document.querySelector('[data-testid="join-button"]').click();
-    look();
-  });
-}
 
 /** Runs in the page before anything else: notes when the form can be used. */
 function noteWhenUsable() {
@@ -44,15 +27,8 @@ function noteWhenUsable() {
 async function joinTimes(server, carrier, alice, meeting, names) {
   const times = [];
   for (let run = 0; run < RUNS; run += 1) {
-    await alice.page.goto(`${server.url}/meeting/alice/${meeting}?transport=${carrier}`);
-    await alice.page.waitForFunction(() => document.querySelector('[data-testid="preview"]')?.videoWidth > 0);
-    times.push(await alice.page.evaluate(joinAndWait, names));
-    for (const name of names) {
-      const { mean } = await alice.sample({ name });
-      if (!mean.some((channel) => channel > 0)) throw new Error('the tile is said to be live and is black');
-    }
-    await alice.press('leave-button');
-    await alice.page.getByTestId('rejoin-button').waitFor();
+    times.push(await timedJoin(alice, server.url, meeting, carrier, names));
+    await leave(alice);
   }
   return times;
 }
@@ -71,19 +47,15 @@ async function joinOne(stage, server, carrier) {
   return times;
 }
 
-/** With four others. They are no browsers, which would need the machine that is measured. */
+/** With four others. */
 async function joinFour(stage, server, carrier) {
   const meeting = `bench-five-${carrier}`;
-  const robots = OTHERS.map((name) => {
-    const args = ['stream', '--url', server.url, '--user-id', name, '--meeting-id', meeting, '--source', 'test'];
-    args.push('--transport', carrier, '--resolution', '320x180', '--fps', '15', '--bitrate-kbps', '120');
-    return stage.own(new Child(stage.logs, `${name}-${carrier}`, program('videocall-cli'), args));
-  });
+  const robots = openFour(stage, server.url, meeting, carrier);
   const alice = await openPerson(stage, { name: 'alice', colour: 'red', hertz: 440 });
   // Once before the measurement, until everybody has come.
   await alice.join(server.url, meeting, { transport: carrier });
-  await alice.sees(OTHERS.length, 60_000);
-  const times = await joinTimes(server, carrier, alice, meeting, OTHERS);
+  await alice.sees(FOUR.length, 60_000);
+  const times = await joinTimes(server, carrier, alice, meeting, FOUR);
   await alice.browser.close();
   await Promise.all(robots.map((robot) => robot.stop('SIGINT')));
   return times;
