@@ -74,6 +74,38 @@ function twoRelays() {
   return table(['Carrier', 'two relays and NATS, CPU per packet', 'one relay', 'ratio'], lines);
 }
 
+function wayIn() {
+  const meetings = [['join', 'one other person'], ['join-five', 'four others']];
+  const lines = meetings.flatMap(([scenario, inWords]) =>
+    [50, 95].map((share) => {
+      const metric = `click_to_picture_p${share}_ms`;
+      const of = (carrier) =>
+        results('join').find((row) => row.scenario === scenario && row.carrier === carrier && row.metric === metric);
+      const cell = (carrier) => `${digits(of(carrier)?.value, 0)} ms`;
+      return [inWords, `p${share}`, cell('webtransport'), cell('websocket'), aimOf(of('websocket'))];
+    }),
+  );
+  return table(['Click to the pictures of', '', 'WebTransport', 'WebSocket', 'aim'], lines);
+}
+
+function firstLoad() {
+  const metrics = [
+    ['transferred_kb', 'transferred (brotli)'],
+    ['usable_p50_ms', 'usable after, p50'],
+    ['usable_p95_ms', 'usable after, p95'],
+  ];
+  const lines = metrics.map(([metric, inWords]) => {
+    const row = results('join').find((row) => row.scenario === 'first-load' && row.metric === metric);
+    return [inWords, `${digits(row?.value, 0)} ${row?.unit ?? ''}`, aimOf(row)];
+  });
+  return table(['First load of the page', '', 'aim'], lines);
+}
+
+function aimOf(row) {
+  const aim = row?.reference?.match(/^aim: (.*)$/);
+  return aim ? `${aim[1]} ${row.unit}` : '';
+}
+
 /// Metrics in rows, contestants in columns; ours with their share of WebRTC's.
 function againstWebrtc(name, metrics, scenarios) {
   const rows = results(name);
@@ -191,6 +223,8 @@ function congestion() {
 
 /// Each table, and the results that it is made from.
 const tables = {
+  join: [wayIn, 'join'],
+  'first-load': [firstLoad, 'join'],
   relay: [relay, 'relay'],
   'two-relays': [twoRelays, 'relay'],
   latency: [latency, 'latency'],
