@@ -58,7 +58,8 @@ async function roam(stage, step, { engine, transport, open, counts }) {
       const figures = ({ pictures, sound, looks }) =>
         `${Math.round(pictures)} ms without a picture, ${Math.round(sound)} without sound, ${Math.round(looks)} not looked`;
       console.log(found.map((gaps, index) => `${people[index].name}: ${figures(gaps)}`).join('; '));
-      const limit = LONGEST_GAP + Math.max(...found.map(({ looks }) => looks));
+      // A machine that was too busy to look was too busy to show something.
+      const limit = LONGEST_GAP + Math.min(LONGEST_GAP, Math.max(...found.map(({ looks }) => looks)));
       for (const { pictures, sound } of found) ok(Math.max(pictures, sound) < limit, `${limit} ms would do`);
     });
   }

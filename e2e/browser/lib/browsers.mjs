@@ -51,6 +51,9 @@ export async function openFirefox(stage, hertz = 440) {
     'media.autoplay.default': 0,
     // The processor draws here: half the usual rate is still twice that of the cameras.
     'layout.frame_rate': 30,
+    // A page that reads a canvas which a worker draws on waits for the worker, for ten seconds usually, and a worker that
+    // opens a WebSocket waits for its page: a test that looks at a tile must not hold a call up that connects again.
+    'gfx.offscreencanvas.snapshot-timeout-ms': 100,
   };
   const env = { ...process.env, ...(await desktop(stage)) };
   const options = { channel: 'moz-firefox', executablePath: FIREFOX, headless: false, env, firefoxUserPrefs };
