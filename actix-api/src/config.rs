@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser};
 use relay_runtime::config::ConfigFile;
-use relay_runtime::{BusSettings, LogSettings, Networks, RelaySettings, TokenSettings, TraceSettings};
+use relay_runtime::{CommonSettings, Networks};
 
 use crate::client_address::ProxyHeader;
 use crate::db::DatabaseUrl;
@@ -48,25 +48,9 @@ pub struct Settings {
     #[command(flatten)]
     pub join: JoinSettings,
 
-    /// What the relay allows
+    /// What every server has
     #[command(flatten)]
-    pub relay: RelaySettings,
-
-    /// The way to other relays
-    #[command(flatten)]
-    pub bus: BusSettings,
-
-    /// The secret of tokens
-    #[command(flatten)]
-    pub tokens: TokenSettings,
-
-    /// What is logged
-    #[command(flatten)]
-    pub logs: LogSettings,
-
-    /// Where traces go
-    #[command(flatten)]
-    pub traces: TraceSettings,
+    pub common: CommonSettings,
 }
 
 /// What the HTTP side serves, and to whom.

@@ -12,9 +12,9 @@ use crate::{Database, Parts, Settings, serve};
 /// # Errors
 /// When it cannot start, with what to do about it.
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
-    logging::init(&settings.logs)?;
-    let traces = Traces::start(&settings.traces, "actix-api")?;
-    raise_file_limit(&settings.relay);
+    logging::init(&settings.common.logs)?;
+    let traces = Traces::start(&settings.common.traces, "actix-api")?;
+    raise_file_limit(&settings.common.relay);
     let shutdown = shutdown_on_signal()?;
     let listener = TcpListener::bind(settings.bind).with_context(|| {
         format!(
@@ -22,10 +22,10 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
             settings.bind
         )
     })?;
-    let tokens = TokenService::new(&settings.tokens.required()?);
+    let tokens = TokenService::new(&settings.common.tokens.required()?);
     let database = Database::open(&settings.database_url).await?;
-    let bus = settings.bus.connect("actix-api").await?;
-    let relay = Relay::start(settings.relay, tokens, bus, shutdown.clone());
+    let bus = settings.common.bus.connect("actix-api").await?;
+    let relay = Relay::start(settings.common.relay, tokens, bus, shutdown.clone());
     let parts = Parts {
         relay,
         database: database.clone(),

@@ -52,7 +52,7 @@ pub use overload::Overload;
 pub use relay::Relay;
 pub use relay_core::{ClassSet, Outgoing};
 pub use revocation::Revoke;
-pub use settings::{BusSettings, LogFormat, LogSettings, RelaySettings, TokenSettings};
+pub use settings::{BusSettings, CommonSettings, LogFormat, LogSettings, RelaySettings, TokenSettings};
 pub use shutdown::{exit_code, shutdown_on_signal};
 pub use token::{TokenError, TokenSecret, TokenService};
 pub use traces::{TraceSettings, Traces, trace_join_request, traceparent};

@@ -19,13 +19,37 @@ use crate::bus::NatsBus;
 use crate::connections::{ConnectionLimits, LimitNames};
 use crate::network::Networks;
 use crate::overload::OverloadLimits;
-use crate::{Bus, TokenSecret};
+use crate::{Bus, TokenSecret, TraceSettings};
 
 /// What a packet of QUIC carries on paths that carry no more than they must (RFC 9000 §14).
 const FULL_PACKET_BYTES: u64 = 1200;
 
 /// What a session may be sent where that has no limit, as far as its acknowledgements are concerned.
 const FASTEST_DOWNLOAD_BPS: u64 = 1_000_000_000;
+
+/// What every server has, beside what it serves.
+#[derive(Args, Clone, Debug)]
+pub struct CommonSettings {
+    /// What the relay allows
+    #[command(flatten)]
+    pub relay: RelaySettings,
+
+    /// The way to other relays
+    #[command(flatten)]
+    pub bus: BusSettings,
+
+    /// The secret of tokens
+    #[command(flatten)]
+    pub tokens: TokenSettings,
+
+    /// What is logged
+    #[command(flatten)]
+    pub logs: LogSettings,
+
+    /// Where traces go
+    #[command(flatten)]
+    pub traces: TraceSettings,
+}
 
 /// What a relay allows.
 #[derive(Args, Clone, Debug)]

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use actix_api::{DatabaseUrl, HttpSettings, JoinSettings};
 use clap::Parser;
+use relay_runtime::CommonSettings;
 use relay_runtime::config::ConfigFile;
-use relay_runtime::{BusSettings, LogSettings, RelaySettings, TokenSettings, TraceSettings};
 use webtransport_server::WebTransportSettings;
 
 const EXAMPLES: &str = "\
@@ -70,25 +70,9 @@ pub struct Settings {
     #[command(flatten)]
     pub webtransport: WebTransportSettings,
 
-    /// What the relay allows
+    /// What every server has
     #[command(flatten)]
-    pub relay: RelaySettings,
-
-    /// The way to other relays
-    #[command(flatten)]
-    pub bus: BusSettings,
-
-    /// The secret of tokens; made and kept in the data folder when none is set
-    #[command(flatten)]
-    pub tokens: TokenSettings,
-
-    /// What is logged
-    #[command(flatten)]
-    pub logs: LogSettings,
-
-    /// Where traces go
-    #[command(flatten)]
-    pub traces: TraceSettings,
+    pub common: CommonSettings,
 }
 
 #[cfg(test)]

@@ -17,9 +17,9 @@ use crate::Settings;
 /// # Errors
 /// When it cannot start, with what to do about it.
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
-    logging::init(&settings.logs)?;
-    let traces = Traces::start(&settings.traces, "videocall-server")?;
-    raise_file_limit(&settings.relay);
+    logging::init(&settings.common.logs)?;
+    let traces = Traces::start(&settings.common.traces, "videocall-server")?;
+    raise_file_limit(&settings.common.relay);
     let shutdown = shutdown_on_signal()?;
     let server = Server::bind(settings, shutdown).await?;
     let url = page_url(server.http_address()?);
@@ -67,13 +67,13 @@ impl Server {
             WebTransportServer::bind(settings.webtransport_bind, &settings.webtransport, data_dir)
                 .await
                 .context("WebTransport cannot be offered; look at --webtransport-bind and --certificate")?;
-        let tokens = TokenService::new(&settings.tokens.or_generated(data_dir)?);
+        let tokens = TokenService::new(&settings.common.tokens.or_generated(data_dir)?);
         let default_database = || DatabaseUrl::sqlite_file(&data_dir.join("videocall.db"));
         let database_url = settings.database_url.unwrap_or_else(default_database);
         let database = Database::open(&database_url).await?;
-        let bus = settings.bus.connect("videocall-server").await?;
+        let bus = settings.common.bus.connect("videocall-server").await?;
         Ok(Self {
-            relay: Relay::start(settings.relay, tokens, bus, shutdown.clone()),
+            relay: Relay::start(settings.common.relay, tokens, bus, shutdown.clone()),
             database,
             http: settings.http,
             join: settings.join,

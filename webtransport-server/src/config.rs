@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, ValueEnum};
+use relay_runtime::CommonSettings;
 use relay_runtime::config::ConfigFile;
-use relay_runtime::{BusSettings, LogSettings, RelaySettings, TokenSettings, TraceSettings};
 
 use crate::PATH;
 
@@ -56,25 +56,9 @@ pub struct Settings {
     #[command(flatten)]
     pub webtransport: WebTransportSettings,
 
-    /// What the relay allows
+    /// What every server has
     #[command(flatten)]
-    pub relay: RelaySettings,
-
-    /// The way to other relays
-    #[command(flatten)]
-    pub bus: BusSettings,
-
-    /// The secret of tokens
-    #[command(flatten)]
-    pub tokens: TokenSettings,
-
-    /// What is logged
-    #[command(flatten)]
-    pub logs: LogSettings,
-
-    /// Where traces go
-    #[command(flatten)]
-    pub traces: TraceSettings,
+    pub common: CommonSettings,
 }
 
 /// How WebTransport is offered to clients.

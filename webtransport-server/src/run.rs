@@ -11,10 +11,10 @@ use crate::{Settings, WebTransportServer};
 /// # Errors
 /// When it cannot start, with what to do about it.
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
-    logging::init(&settings.logs)?;
-    let traces = Traces::start(&settings.traces, "webtransport-server")?;
+    logging::init(&settings.common.logs)?;
+    let traces = Traces::start(&settings.common.traces, "webtransport-server")?;
     let shutdown = shutdown_on_signal()?;
-    let tokens = TokenService::new(&settings.tokens.required()?);
+    let tokens = TokenService::new(&settings.common.tokens.required()?);
     let health = TcpListener::bind(settings.health_bind).await.with_context(|| {
         format!(
             "cannot listen on {}; choose another address with --health-bind",
@@ -22,8 +22,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         )
     })?;
     let server = WebTransportServer::bind(settings.bind, &settings.webtransport, &settings.data_dir).await?;
-    let bus = settings.bus.connect("webtransport-server").await?;
-    let relay = Relay::start(settings.relay, tokens, bus, shutdown);
+    let bus = settings.common.bus.connect("webtransport-server").await?;
+    let relay = Relay::start(settings.common.relay, tokens, bus, shutdown);
     tokio::join!(server.serve(relay.clone()), health::serve(health, relay));
     traces.end().await;
     Ok(())
