@@ -75,7 +75,7 @@ function twoRelays() {
 }
 
 function wayIn() {
-  const meetings = [['join', 'one other person'], ['join-five', 'four others']];
+  const meetings = [['join', 'one other person'], ['join-five', 'four who are no browsers'], ['join-five-pages', 'four in browsers']];
   const lines = meetings.flatMap(([scenario, inWords]) =>
     [50, 95].map((share) => {
       const metric = `click_to_picture_p${share}_ms`;

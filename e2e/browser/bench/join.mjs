@@ -3,7 +3,7 @@
 
 import { percentile, print, row, writeRows } from './report.mjs';
 import { openBrowser } from '../lib/browsers.mjs';
-import { FOUR, leave, openFour, timedJoin } from '../lib/joining.mjs';
+import { FOUR, leave, openFour, openFourPages, timedJoin } from '../lib/joining.mjs';
 import { openPerson } from '../lib/person.mjs';
 import { videocallServer } from '../lib/servers.mjs';
 import { Stage } from '../lib/stage.mjs';
@@ -47,19 +47,37 @@ async function joinOne(stage, server, carrier) {
   return times;
 }
 
-/** With four others. */
+/** With four others who are no browsers. */
 async function joinFour(stage, server, carrier) {
   const meeting = `bench-five-${carrier}`;
   const robots = openFour(stage, server.url, meeting, carrier);
+  const times = await joinThem(stage, server, carrier, meeting);
+  await Promise.all(robots.map((robot) => robot.stop('SIGINT')));
+  return times;
+}
+
+/** With four others in pages of their own. */
+async function joinFourPages(stage, server, carrier) {
+  const meeting = `bench-pages-${carrier}`;
+  const browser = await openFourPages(stage, server.url, meeting, carrier);
+  const times = await joinThem(stage, server, carrier, meeting);
+  await browser.close();
+  return times;
+}
+
+async function joinThem(stage, server, carrier, meeting) {
   const alice = await openPerson(stage, { name: 'alice', colour: 'red', hertz: 440 });
   // Once before the measurement, until everybody has come.
   await alice.join(server.url, meeting, { transport: carrier });
   await alice.sees(FOUR.length, 60_000);
+  await leave(alice);
   const times = await joinTimes(server, carrier, alice, meeting, FOUR);
   await alice.browser.close();
-  await Promise.all(robots.map((robot) => robot.stop('SIGINT')));
   return times;
 }
+
+/** Who is there before somebody joins. */
+const MEETINGS = { join: joinOne, 'join-five': joinFour, 'join-five-pages': joinFourPages };
 
 /** Bytes over the network and milliseconds until the home page can be used, each with an empty cache. */
 async function firstLoads(stage, server) {
@@ -87,7 +105,7 @@ try {
   const server = await videocallServer(stage);
   const rows = [];
   for (const carrier of ['webtransport', 'websocket']) {
-    for (const [scenario, measure] of [['join', joinOne], ['join-five', joinFour]]) {
+    for (const [scenario, measure] of Object.entries(MEETINGS)) {
       const times = await measure(stage, server, carrier);
       rows.push(row(scenario, carrier, 'click_to_picture_p50_ms', percentile(times, 0.5), 'ms', JOIN_AIM));
       rows.push(row(scenario, carrier, 'click_to_picture_p95_ms', percentile(times, 0.95), 'ms'));

@@ -1,10 +1,17 @@
 // A call of five that somebody joins: the four who are there, and the time from the click on Join until all are seen.
 
+import { join } from 'node:path';
+
+import { DEVICES, openBrowser } from './browsers.mjs';
+import { writeFilm, writeTone } from './media.mjs';
 import { Child } from './process.mjs';
 import { program } from './servers.mjs';
 
 /** Who is there before the fifth comes. */
 export const FOUR = ['ann', 'ben', 'cem', 'dan'];
+
+/** The window of each of four who share a browser. */
+const SMALL = { width: 480, height: 420 };
 
 /** Of 255: a tile shows nothing, which is black, or a picture, of which some colour is brighter than this. */
 const BRIGHT = 48;
@@ -59,6 +66,24 @@ export function openFour(stage, url, meeting, transport) {
     args.push('--transport', transport, '--resolution', '320x180', '--fps', '15', '--bitrate-kbps', '120');
     return stage.own(new Child(stage.logs, `${name}-${transport}`, program('videocall-cli'), args));
   });
+}
+
+/**
+ * The same four as pages of one browser, who see and hear one another. All of them and who joins share the machine.
+ *
+ * @returns {Promise<import('playwright-core').Browser>}
+ */
+export async function openFourPages(stage, url, meeting, transport) {
+  const [film, tone] = [join(stage.root, 'four.y4m'), join(stage.root, 'four.wav')];
+  await Promise.all([writeFilm(film, 'green'), writeTone(tone, 700)]);
+  const files = [`--use-file-for-fake-video-capture=${film}`, `--use-file-for-fake-audio-capture=${tone}`];
+  const browser = await openBrowser(stage, [...DEVICES, ...files]);
+  for (const name of FOUR) {
+    const context = await browser.newContext({ viewport: SMALL });
+    const page = await context.newPage();
+    await page.goto(`${url}/meeting/${name}/${meeting}?join=now&transport=${transport}`);
+  }
+  return browser;
 }
 
 /** Leaves, to join again. */
