@@ -179,6 +179,10 @@ pub struct LocalTrackStats {
     pub width: Option<u32>,
     /// Video: pixels.
     pub height: Option<u32>,
+    /// Video: pixels of what is captured; a camera is asked for no more than the largest layer that is encoded.
+    pub capture_width: Option<u32>,
+    /// Video: pixels.
+    pub capture_height: Option<u32>,
     /// Audio: level of what is captured, 0 (silence) to 1 (full scale).
     pub audio_level: Option<f64>,
     /// Video: the spatial layers that anybody receives; the others are not encoded.

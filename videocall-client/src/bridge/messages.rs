@@ -9,6 +9,7 @@ use videocall_types::TrackRef;
 use crate::ClientConfig;
 use crate::call::{CallEvent, Levels};
 use crate::core::View;
+use crate::media::camera_size::CameraSize;
 use crate::media::device_error::Source;
 use crate::media::feed::FeedKind;
 
@@ -86,6 +87,9 @@ pub(crate) enum FromEngine {
     Figures,
     /// A capture is over. At most one per capture.
     CaptureEnded(Source, Opening, CaptureEnd),
+    /// The camera is to be asked for this much, for all it has without. At most once in some seconds for less, and
+    /// then once for more.
+    AskCamera(Opening, Option<CameraSize>),
     /// The engine cannot go on, in words for people. The last message of all.
     Broken(String),
 }
@@ -104,7 +108,7 @@ impl FromEngine {
     pub(crate) const fn is_counted(&self) -> bool {
         match self {
             Self::Event(_) | Self::Levels(_) | Self::Figures => true,
-            Self::CaptureEnded(..) | Self::Broken(_) => false,
+            Self::CaptureEnded(..) | Self::AskCamera(..) | Self::Broken(_) => false,
         }
     }
 }
@@ -198,10 +202,16 @@ mod tests {
             others: vec![(track(6), 1.0)],
         };
         let end = CaptureEnd::Failed("odd".into());
+        let size = CameraSize {
+            width: 320,
+            height: 180,
+            frames_per_second: 15,
+        };
         let others = [
             FromEngine::Levels(levels),
             FromEngine::Figures,
             FromEngine::CaptureEnded(Source::Camera, Opening(7), end),
+            FromEngine::AskCamera(Opening(7), Some(size)),
             FromEngine::Broken("odd".into()),
         ];
         for message in events

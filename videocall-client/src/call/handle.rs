@@ -320,6 +320,7 @@ impl Inner {
                 self.figures.replace(text.unwrap_or_default());
             }
             FromEngine::CaptureEnded(source, opening, end) => self.local.capture_ended(source, opening, end),
+            FromEngine::AskCamera(opening, size) => self.local.ask_camera(opening, size),
             FromEngine::Broken(reason) => self.break_off(&reason),
         }
     }

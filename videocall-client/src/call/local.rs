@@ -9,10 +9,12 @@ use wasm_bindgen_futures::spawn_local;
 use web_sys::{HtmlVideoElement, MediaStream, MediaStreamTrack, MediaStreamTrackState};
 
 use super::events::{CallEvent, LocalState, Notice};
+use super::own_camera::OwnCamera;
 use super::queue::EventQueue;
 use super::worker::Engine;
 use crate::bridge::messages::{CaptureEnd, Opening, ToEngine};
 use crate::bridge::port::Port;
+use crate::media::camera_size::CameraSize;
 use crate::media::device_error::{DeviceError, Source};
 use crate::media::parameters::{CAMERA, SCREEN};
 use crate::media::web::capture::{Capture, Feed};
@@ -29,6 +31,7 @@ pub(super) struct Local {
     camera: Slot,
     screen: Slot,
     self_view: RefCell<Option<HtmlVideoElement>>,
+    own_camera: OwnCamera,
     told: Cell<LocalState>,
     closed: Cell<bool>,
 }
@@ -74,6 +77,7 @@ impl Local {
             camera: Slot::default(),
             screen: Slot::default(),
             self_view: RefCell::default(),
+            own_camera: OwnCamera::new(),
             told: Cell::default(),
             closed: Cell::new(false),
         });
@@ -269,6 +273,13 @@ impl Local {
         }
     }
 
+    /// The engine encodes so much of this camera's pictures at most; all without.
+    pub(super) fn ask_camera(&self, opening: Opening, size: Option<CameraSize>) {
+        if self.camera.is_current(opening) {
+            self.own_camera.set_encoded(size);
+        }
+    }
+
     pub(super) fn select_camera(self: &Rc<Self>, device_id: String) {
         self.choice.borrow_mut().camera = Some(device_id);
         if self.camera.wanted.get() {
@@ -313,11 +324,16 @@ impl Local {
     pub(super) fn attach_self(&self, video: HtmlVideoElement) {
         // The own voice would come back.
         video.set_muted(true);
+        self.own_camera.show_in(&video);
         self.self_view.replace(Some(video));
         self.show_self();
     }
 
     fn show_self(&self) {
+        let capture = self.camera.capture.borrow();
+        let resizable = capture.as_ref().filter(|capture| capture.follows_track());
+        self.own_camera.set(resizable.map(Capture::track));
+        drop(capture);
         let view = self.self_view.borrow();
         let Some(video) = view.as_ref() else { return };
         let stream = self.camera.capture.borrow().as_ref().and_then(|capture| {

@@ -10,6 +10,8 @@ mod events;
 mod handle;
 #[cfg(target_arch = "wasm32")]
 mod local;
+#[cfg(target_arch = "wasm32")]
+mod own_camera;
 #[cfg(any(target_arch = "wasm32", test))]
 mod queue;
 #[cfg(any(target_arch = "wasm32", test))]

@@ -194,6 +194,10 @@ impl Sent {
                 self.page.event(event, || None);
                 return;
             }
+            SenderEvent::AskCamera(size) => {
+                self.page.tell(&FromEngine::AskCamera(opening, size));
+                return;
+            }
             SenderEvent::Ended => CaptureEnd::Ended,
             SenderEvent::Failed(reason) => CaptureEnd::Failed(reason),
         };

@@ -4,6 +4,8 @@
 //! It leaves the order and timing of audio frames to the jitter buffer and everything about
 //! connections to the core.
 
+#[cfg(any(target_arch = "wasm32", test))]
+pub(crate) mod camera_size;
 pub mod clock;
 pub mod codec_choice;
 pub mod color;
@@ -13,6 +15,8 @@ pub mod device_error;
 pub(crate) mod feed;
 pub mod freeze;
 pub(crate) mod lateness;
+#[cfg(any(target_arch = "wasm32", test))]
+pub(crate) mod layer_set;
 pub mod level;
 pub mod muted_speech;
 pub mod parameters;

@@ -141,6 +141,8 @@ impl AudioSender {
             fps: None,
             width: None,
             height: None,
+            capture_width: None,
+            capture_height: None,
             audio_level: Some(f64::from(sending.level.get())),
             layers_wanted: None,
         }

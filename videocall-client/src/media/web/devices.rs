@@ -12,6 +12,7 @@ use web_sys::{
 };
 
 use super::js;
+use crate::media::camera_size::CameraSize;
 pub use crate::media::device_error::{DeviceError, Source};
 use crate::media::parameters::{CAMERA, VideoParameters};
 
@@ -181,13 +182,24 @@ pub(super) fn error_from(value: JsValue) -> DeviceError {
 }
 
 fn camera_constraints(id: Option<&str>) -> JsValue {
-    let constraints = MediaTrackConstraints::new();
-    let largest = CAMERA.largest();
-    js::set(&constraints, "width", &js::ideal(largest.max_width));
-    js::set(&constraints, "height", &js::ideal(largest.max_height));
-    js::set(&constraints, "frameRate", &js::ideal(largest.frames_per_second));
+    let constraints = camera_size(None);
     exact_device(&constraints, id);
     constraints.into()
+}
+
+/// What a camera is asked for: this, or as much as is ever of use.
+pub(crate) fn camera_size(size: Option<CameraSize>) -> MediaTrackConstraints {
+    let largest = CAMERA.largest();
+    let size = size.unwrap_or(CameraSize {
+        width: largest.max_width,
+        height: largest.max_height,
+        frames_per_second: largest.frames_per_second,
+    });
+    let constraints = MediaTrackConstraints::new();
+    js::set(&constraints, "width", &js::ideal(size.width));
+    js::set(&constraints, "height", &js::ideal(size.height));
+    js::set(&constraints, "frameRate", &js::ideal(size.frames_per_second));
+    constraints
 }
 
 fn microphone_constraints(choice: &DeviceChoice) -> JsValue {

@@ -1,6 +1,10 @@
 //! Sends one source of pictures: reads the capture, encodes it in the layers that somebody shows and that the
 //! encoders can keep up with, and hands the frames to the client.
 
+mod encoders;
+mod load;
+mod source;
+
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -8,31 +12,31 @@ use std::time::Duration;
 
 use futures::future::{Either, select};
 use videocall_types::limits::MAX_SPATIAL_LAYERS;
-use videocall_types::{
-    DecoderConfig, LayerInfo, Timestamp, TrackId, TrackInfo, TrackKind, VideoCodec, VideoCodecs,
-};
+use videocall_types::{DecoderConfig, Timestamp, TrackInfo, TrackKind, VideoCodec, VideoCodecs};
 use wasm_bindgen_futures::spawn_local;
-use web_sys::{HardwareAcceleration, VideoFrame, VideoFrameInit};
+use web_sys::{VideoFrame, VideoFrameInit};
 
+use self::encoders::{EncoderSlot, Encoders, choose_encodings};
+use self::load::{LoadMeter, Outcome};
 use super::capture::PictureSource;
 use super::guard::Guard;
 use super::js;
-use super::video_encoder::{Aim, EncodedPicture, Encoding, PictureEncoder};
+use super::video_encoder::{Aim, EncodedPicture, PictureEncoder};
 use crate::Client;
-use crate::core::{EncodedFrame, EncoderLoad, EncoderTarget, Receivers};
+use crate::core::{EncodedFrame, EncoderTarget, Receivers};
+use crate::media::camera_size::{CameraSize, CameraSizing};
 use crate::media::clock::CaptureClock;
 use crate::media::codec_choice::CodecChoice;
-use crate::media::parameters::{PlannedLayer, VideoParameters, temporal_layers};
+use crate::media::layer_set::LayerSet;
 use crate::media::rate::RateMeter;
 use crate::stats::LocalTrackStats;
 use crate::transport::web::{WebClock, sleep};
 
+pub(crate) use self::source::VideoSource;
+
 /// A picture that does not change is not captured again (a shared screen); its last capture is then
 /// encoded this often, which sharpens it and answers requests for keyframes.
 const REPEAT_AFTER: Duration = Duration::from_millis(250);
-
-/// How often the client hears how the encoders get on.
-const LOAD_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Encoders that may fail one after the other before the source is given up.
 const MAX_ENCODER_FAILURES: u32 = 5;
@@ -48,64 +52,8 @@ pub(crate) enum SenderEvent {
     Failed(String),
     /// A voice is not heard, because it is muted.
     SpeakingWhileMuted,
-}
-
-/// What is sent.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct VideoSource {
-    pub(crate) track: TrackId,
-    pub(crate) kind: TrackKind,
-    pub(crate) parameters: VideoParameters,
-}
-
-impl VideoSource {
-    /// The description before anything was captured: as if the camera gave what it is asked for.
-    pub(crate) fn expected(&self, muted: bool) -> TrackInfo {
-        let largest = self.parameters.largest();
-        let planned = self.parameters.plan(largest.max_width, largest.max_height);
-        let expected = planned.into_iter().map(|layer| {
-            let encoding = Encoding {
-                codec: layer
-                    .parameters
-                    .codec(VideoCodec::Vp8, layer.size)
-                    .unwrap_or_default(),
-                mode: Some("L1T3"),
-                hardware: HardwareAcceleration::NoPreference,
-                constant: true,
-                width: layer.size.0,
-                height: layer.size.1,
-            };
-            (layer, encoding)
-        });
-        TrackInfo {
-            muted,
-            ..self.describe(expected)
-        }
-    }
-
-    fn describe(&self, layers: impl Iterator<Item = (PlannedLayer, Encoding)>) -> TrackInfo {
-        let mut codec = "";
-        let describe = |(spatial, (layer, encoding)): (u8, (PlannedLayer, Encoding))| {
-            codec = encoding.codec;
-            LayerInfo {
-                spatial,
-                temporal_layers: temporal_layers(encoding.mode),
-                width: encoding.width,
-                height: encoding.height,
-                frames_per_second: layer.parameters.frames_per_second,
-                bitrate_bps: layer.parameters.bitrate_for(encoding.width, encoding.height),
-            }
-        };
-        let layers = (0..).zip(layers).map(describe).collect();
-        TrackInfo {
-            track: self.track,
-            kind: self.kind,
-            muted: false,
-            // Of the largest layer; the others' levels are below.
-            codec: codec.to_owned(),
-            layers,
-        }
-    }
+    /// The camera is to be asked for this much and no more; for all it has without.
+    AskCamera(Option<CameraSize>),
 }
 
 /// A source being sent, until it is dropped.
@@ -119,71 +67,33 @@ struct Sending {
     /// The relay takes frames of the track.
     flowing: Cell<bool>,
     /// The layers that anybody shows; of use until there are targets, which know that, too.
-    wanted: Cell<Layers>,
+    wanted: Cell<LayerSet>,
     targets: RefCell<Option<Targets>>,
     choice: Cell<CodecChoice>,
     /// What is encoded has to be chosen anew.
     choose: Cell<bool>,
     /// Families of which hardware has shown that it is none.
     false_hardware: Cell<VideoCodecs>,
-    keyframes_wanted: Cell<Layers>,
+    keyframes_wanted: Cell<LayerSet>,
     /// A frame was lost on the way to the client: what refers to it is of no use.
-    broken: Cell<Layers>,
+    broken: Cell<LayerSet>,
     clock: RefCell<CaptureClock>,
     sent: RefCell<[SentLayer; MAX_SPATIAL_LAYERS as usize]>,
-    load: RefCell<Load>,
+    load: RefCell<LoadMeter>,
+    /// What the camera gives and is asked for.
+    sizing: RefCell<CameraSizing>,
+    /// Pixels of the newest capture.
+    captured: Cell<Option<(u32, u32)>>,
 }
 
 /// What each layer is to have, if it is encoded.
 type Targets = [Option<Aim>; MAX_SPATIAL_LAYERS as usize];
-
-/// How the encoders get on.
-#[derive(Default)]
-struct Load {
-    since: Timestamp,
-    captured: u32,
-    dropped: u32,
-}
 
 /// What was sent of a layer.
 #[derive(Default)]
 struct SentLayer {
     decoder: Option<DecoderConfig>,
     meter: RateMeter,
-}
-
-/// A set of spatial layers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Layers(u8);
-
-impl Layers {
-    const ALL: Self = Self(u8::MAX);
-
-    fn of(spatial: u8) -> Self {
-        Self(1_u8.checked_shl(spatial.into()).unwrap_or(0))
-    }
-
-    const fn with(self, others: Self) -> Self {
-        Self(self.0 | others.0)
-    }
-
-    const fn without(self, others: Self) -> Self {
-        Self(self.0 & !others.0)
-    }
-
-    fn has(self, spatial: u8) -> bool {
-        self.0 & Self::of(spatial).0 != 0
-    }
-
-    /// With layers that are larger than there are replaced by the largest there is.
-    fn capped(self, largest: u8) -> Self {
-        let above = !((2_u16 << largest) - 1) as u8;
-        if self.0 & above == 0 {
-            self
-        } else {
-            Self(self.0 & !above).with(Self::of(largest))
-        }
-    }
 }
 
 impl VideoSender {
@@ -195,19 +105,25 @@ impl VideoSender {
         client: Client,
         events: impl Fn(SenderEvent) + 'static,
     ) -> Self {
+        let sizing = match source.kind {
+            TrackKind::Camera => CameraSizing::default(),
+            _ => CameraSizing::rigid(),
+        };
         let sending = Rc::new(Sending {
             source,
             client,
             pictures,
             stopped: Cell::new(false),
             flowing: Cell::new(false),
-            wanted: Cell::new(Layers::ALL),
+            wanted: Cell::new(LayerSet::ALL),
             targets: RefCell::default(),
             choice: Cell::default(),
             choose: Cell::new(false),
             false_hardware: Cell::new(VideoCodecs::NONE),
             load: RefCell::default(),
-            keyframes_wanted: Cell::new(Layers::ALL),
+            sizing: RefCell::new(sizing),
+            captured: Cell::default(),
+            keyframes_wanted: Cell::new(LayerSet::ALL),
             broken: Cell::default(),
             clock: RefCell::default(),
             sent: RefCell::default(),
@@ -226,14 +142,13 @@ impl VideoSender {
     /// Whether frames are encoded: while the relay takes them.
     pub(crate) fn set_flowing(&self, flowing: bool) {
         if !self.0.flowing.replace(flowing) && flowing {
-            self.0.keyframes_wanted.set(Layers::ALL);
+            self.0.keyframes_wanted.set(LayerSet::ALL);
         }
     }
 
     /// The layers that somebody shows; the others are not encoded. Once there are targets, those count.
     pub(crate) fn set_wanted(&self, spatial_layers: &[u8]) {
-        let layers = spatial_layers.iter().map(|&spatial| Layers::of(spatial));
-        let wanted = layers.fold(Layers::default(), Layers::with);
+        let wanted = spatial_layers.iter().copied().collect();
         let before = self.0.active();
         self.0.wanted.set(wanted);
         self.0.want_keyframes(self.0.active().without(before));
@@ -271,7 +186,7 @@ impl VideoSender {
 
     /// The next frame of a layer is to be a keyframe.
     pub(crate) fn request_keyframe(&self, spatial: u8) {
-        self.0.want_keyframes(Layers::of(spatial));
+        self.0.want_keyframes(LayerSet::of(spatial));
     }
 
     pub(crate) fn stats(&self, now: Timestamp) -> LocalTrackStats {
@@ -293,6 +208,8 @@ impl VideoSender {
             fps: Some(newest.map_or(0.0, |layer| layer.meter.frames_per_second(now))),
             width: decoder.map(|decoder| decoder.width),
             height: decoder.map(|decoder| decoder.height),
+            capture_width: self.0.captured.get().map(|size| size.0),
+            capture_height: self.0.captured.get().map(|size| size.1),
             audio_level: None,
             layers_wanted: None,
         }
@@ -303,49 +220,6 @@ impl Drop for VideoSender {
     fn drop(&mut self) {
         self.0.stopped.set(true);
         self.0.pictures.stop();
-    }
-}
-
-/// The encoders for captures of one size.
-#[derive(Default)]
-struct Encoders {
-    captured: (u32, u32),
-    layers: Vec<EncoderSlot>,
-    failures: u32,
-}
-
-/// What became of a capture; of several layers the worst.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Outcome {
-    NotDue,
-    Encoded,
-    /// An encoder was behind.
-    Dropped,
-}
-
-/// One layer.
-struct EncoderSlot {
-    planned: PlannedLayer,
-    encoding: Encoding,
-    /// Once somebody has shown its pictures; it rests while nobody does, because opening one takes longer
-    /// than somebody who comes should wait for the first picture.
-    encoder: Option<PictureEncoder>,
-    last_keyframe: Timestamp,
-    /// When the next picture is due, microseconds on the capture's clock.
-    due_us: i64,
-}
-
-impl EncoderSlot {
-    /// Whether this picture is one of those that the frame rate has room for. Cameras are not exact, so one that
-    /// comes a little early is in time.
-    fn is_due(&mut self, captured_us: i64, frames_per_second: u32) -> bool {
-        let interval = 1_000_000 / i64::from(frames_per_second.max(1));
-        if captured_us + interval / 3 < self.due_us {
-            return false;
-        }
-        // After a pause the rhythm begins anew.
-        self.due_us = (self.due_us + interval).max(captured_us + interval / 2);
-        true
     }
 }
 
@@ -400,33 +274,18 @@ impl Sending {
         let now = WebClock::now();
         let captured_us = picture.timestamp() as i64;
         self.clock.borrow_mut().captured_at(captured_us, now);
-        let captured = (picture.display_width(), picture.display_height());
-        if encoders.layers.is_empty() || encoders.captured != captured || self.choose.take() {
-            self.plan(encoders, captured, events).await?;
+        self.note_size(picture, captured_us, now);
+        let full = self.sizing.borrow().full();
+        if encoders.layers.is_empty() || encoders.planned_for != full || self.choose.take() {
+            self.plan(encoders, full, events).await?;
         }
-        let largest = encoders.layers.len().saturating_sub(1) as u8;
-        let wanted = match self.flowing.get() {
-            true => self.active().capped(largest),
-            false => Layers::default(),
-        };
+        let wanted = self.ask_camera(encoders, events, now);
         let mut outcome = Outcome::NotDue;
         for (spatial, slot) in (0..).zip(&mut encoders.layers) {
             if !wanted.has(spatial) {
                 continue;
             }
-            let failed = slot.encoder.as_ref().is_some_and(PictureEncoder::has_failed);
-            let slow = slot
-                .encoder
-                .as_ref()
-                .is_some_and(PictureEncoder::is_false_hardware);
-            if failed {
-                encoders.failures += u32::from(!slot.encoding.is_hardware());
-                slot.encoder = None;
-            }
-            if slow || failed && slot.encoding.is_hardware() {
-                tracing::info!(codec = slot.encoding.codec, "no hardware encodes this after all");
-                self.distrust_hardware(slot.encoding.codec);
-            }
+            encoders.failures += self.look_after(slot);
             if encoders.failures > MAX_ENCODER_FAILURES {
                 return Err("the encoder fails again and again".into());
             }
@@ -435,52 +294,86 @@ impl Sending {
                 outcome = outcome.max(self.encode(picture, spatial, slot, aim)?);
             }
         }
-        self.note_load(outcome, encoders, now);
+        let worked = || encoders.take_work();
+        let told = self
+            .load
+            .borrow_mut()
+            .note(self.source.track, outcome, worked, now);
+        if let Some(told) = told {
+            // A client that is full hears the next one.
+            self.client.report_encoder(told).ok();
+        }
         Ok(())
     }
 
+    fn note_size(&self, picture: &VideoFrame, captured_us: i64, now: Timestamp) {
+        let size = (picture.display_width(), picture.display_height());
+        self.captured.set(Some(size));
+        self.sizing.borrow_mut().captured(size, captured_us, now);
+    }
+
+    /// Has the camera asked for what is to be encoded at most. Returns the layers that are to be encoded of what it gives:
+    /// until it gives enough for one, the largest that there is enough for takes its place.
+    fn ask_camera(&self, encoders: &Encoders, events: &impl Fn(SenderEvent), now: Timestamp) -> LayerSet {
+        if !self.flowing.get() {
+            return LayerSet::default();
+        }
+        let active = self.active().capped(encoders.largest());
+        let mut sizing = self.sizing.borrow_mut();
+        let largest = active
+            .largest()
+            .and_then(|spatial| encoders.layers.get(usize::from(spatial)));
+        let wanted = largest.map(|slot| CameraSize {
+            width: slot.encoding.width,
+            height: slot.encoding.height,
+            frames_per_second: slot.planned.parameters.frames_per_second,
+        });
+        if let Some(size) = sizing.want(wanted, now) {
+            events(SenderEvent::AskCamera(size));
+        }
+        active.capped(encoders.largest_where(|planned| sizing.has_room_for(planned.size)))
+    }
+
+    /// Gives up an encoder that has failed, and hardware that is none. Returns how many failures that were the encoder's.
+    fn look_after(&self, slot: &mut EncoderSlot) -> u32 {
+        let failed = slot.encoder.as_ref().is_some_and(PictureEncoder::has_failed);
+        let slow = slot
+            .encoder
+            .as_ref()
+            .is_some_and(PictureEncoder::is_false_hardware);
+        if failed {
+            slot.encoder = None;
+        }
+        if slow || failed && slot.encoding.is_hardware() {
+            tracing::info!(codec = slot.encoding.codec, "no hardware encodes this after all");
+            self.distrust_hardware(slot.encoding.codec);
+        }
+        u32::from(failed && !slot.encoding.is_hardware())
+    }
+
     /// The layers that are to be encoded.
-    fn active(&self) -> Layers {
+    fn active(&self) -> LayerSet {
         let Some(targets) = *self.targets.borrow() else {
             return self.wanted.get();
         };
         let active = (0..).zip(targets).filter(|(_, aim)| aim.is_some());
-        active.fold(Layers::default(), |layers, (spatial, _)| {
-            layers.with(Layers::of(spatial))
-        })
+        active.map(|(spatial, _)| spatial).collect()
     }
 
+    /// What a layer is to have. One in the place of a larger one gets no more bits than were meant for that.
     fn aim(&self, spatial: u8, slot: &EncoderSlot) -> Aim {
-        let targets = self.targets.borrow();
-        let target = targets.and_then(|targets| targets.get(usize::from(spatial)).copied().flatten());
-        target.unwrap_or_else(|| slot.planned.aim())
-    }
-
-    /// Tells the client about once a second whether the encoders keep up.
-    fn note_load(&self, outcome: Outcome, encoders: &Encoders, now: Timestamp) {
-        let mut load = self.load.borrow_mut();
-        load.captured += u32::from(outcome != Outcome::NotDue);
-        load.dropped += u32::from(outcome == Outcome::Dropped);
-        let time = now.since(load.since);
-        if time < LOAD_INTERVAL {
-            return;
-        }
-        let running = encoders.layers.iter().filter_map(|slot| slot.encoder.as_ref());
-        // Each encoder has a thread of its own.
-        let worked = running.map(PictureEncoder::take_work).max().unwrap_or_default();
-        let told = EncoderLoad {
-            track: self.source.track,
-            captured: load.captured,
-            dropped: load.dropped,
-            busy: (worked.as_secs_f32() / time.as_secs_f32()).min(1.0),
+        let usual = slot.planned.aim();
+        let Some(targets) = *self.targets.borrow() else {
+            return usual;
         };
-        *load = Load {
-            since: now,
-            ..Load::default()
-        };
-        // The first interval has no beginning. A client that is full hears the next one.
-        if told.captured > 0 && time < LOAD_INTERVAL * 5 {
-            self.client.report_encoder(told).ok();
+        let from = usize::from(spatial).min(targets.len());
+        match (targets[from..].first(), targets[from..].iter().flatten().next()) {
+            (Some(Some(own)), _) => *own,
+            (_, Some(larger)) => Aim {
+                bitrate_bps: usual.bitrate_bps.min(larger.bitrate_bps),
+                frames_per_second: usual.frames_per_second.min(larger.frames_per_second),
+            },
+            _ => usual,
         }
     }
 
@@ -494,22 +387,20 @@ impl Sending {
         let encoder = match slot.encoder.take() {
             Some(encoder) => encoder,
             None => {
-                self.want_keyframes(Layers::of(spatial));
+                self.want_keyframes(LayerSet::of(spatial));
                 self.open_encoder(spatial, slot, aim)?
             }
         };
+        let now = WebClock::now();
+        let keyframe = self.is_keyframe_due(spatial, slot, now);
         let encoder = slot.encoder.insert(encoder);
-        let parameters = &self.source.parameters;
-        if encoder.queue_size() >= parameters.max_encoder_queue {
+        if encoder.queue_size() >= self.source.parameters.max_encoder_queue {
             return Ok(Outcome::Dropped);
         }
         encoder.aim_at(aim);
-        let now = WebClock::now();
-        let longest = Duration::from_millis(parameters.max_keyframe_interval_ms.into());
-        let asked = self.keyframes_wanted.get();
-        let keyframe = asked.has(spatial) || now.since(slot.last_keyframe) >= longest;
         if keyframe {
-            self.keyframes_wanted.set(asked.without(Layers::of(spatial)));
+            let asked = self.keyframes_wanted.get();
+            self.keyframes_wanted.set(asked.without(LayerSet::of(spatial)));
             slot.last_keyframe = now;
         }
         // A failure shows in `has_failed` with the next picture.
@@ -517,7 +408,12 @@ impl Sending {
         Ok(Outcome::Encoded)
     }
 
-    fn want_keyframes(&self, layers: Layers) {
+    fn is_keyframe_due(&self, spatial: u8, slot: &EncoderSlot, now: Timestamp) -> bool {
+        let longest = Duration::from_millis(self.source.parameters.max_keyframe_interval_ms.into());
+        self.keyframes_wanted.get().has(spatial) || now.since(slot.last_keyframe) >= longest
+    }
+
+    fn want_keyframes(&self, layers: LayerSet) {
         self.keyframes_wanted
             .set(self.keyframes_wanted.get().with(layers));
     }
@@ -530,57 +426,16 @@ impl Sending {
         events: &impl Fn(SenderEvent),
     ) -> Result<(), String> {
         let planned = self.source.parameters.plan(captured.0, captured.1);
-        let chosen = self.choose_encodings(&planned).await;
+        let order = self.choice.get().order(self.source.kind);
+        let chosen = choose_encodings(&planned, order, self.false_hardware.get()).await;
         let chosen = chosen.ok_or("this browser encodes nothing that everybody decodes, nor VP8")?;
-        let mut before = std::mem::take(&mut encoders.layers).into_iter();
-        encoders.captured = captured;
-        for (planned, encoding) in planned.into_iter().zip(chosen) {
-            let slot = EncoderSlot {
-                planned,
-                encoding,
-                encoder: None,
-                last_keyframe: Timestamp::ZERO,
-                due_us: i64::MIN / 2,
-            };
-            // What stays as it is goes on.
-            let same = before.next().filter(|old| old.encoding == encoding);
-            encoders
-                .layers
-                .push(same.map_or(slot, |old| EncoderSlot { planned, ..old }));
-        }
+        encoders.replan(captured, planned, chosen);
         let layers = encoders.layers.iter();
         let description = self
             .source
             .describe(layers.map(|slot| (slot.planned, slot.encoding)));
         events(SenderEvent::Described(description));
         Ok(())
-    }
-
-    /// Encodings of one family for all layers: the first in the order of preference that has temporal layers, or else
-    /// the first at all.
-    async fn choose_encodings(&self, planned: &[PlannedLayer]) -> Option<Vec<Encoding>> {
-        let mut without_temporal = None;
-        for family in self.choice.get().order(self.source.kind) {
-            let trusted = !self.false_hardware.get().has(family);
-            let mut encodings = Vec::with_capacity(planned.len());
-            for layer in planned {
-                match PictureEncoder::choose(layer, family, trusted).await {
-                    Some(encoding) => encodings.push(encoding),
-                    None => break,
-                }
-            }
-            if encodings.len() < planned.len() {
-                continue;
-            }
-            if encodings
-                .iter()
-                .all(|encoding| temporal_layers(encoding.mode) > 1)
-            {
-                return Some(encodings);
-            }
-            without_temporal.get_or_insert(encodings);
-        }
-        without_temporal
     }
 
     fn distrust_hardware(&self, codec: &str) {
@@ -607,7 +462,7 @@ impl Sending {
     }
 
     fn send(&self, spatial: u8, picture: EncodedPicture) {
-        let layer = Layers::of(spatial);
+        let layer = LayerSet::of(spatial);
         let broken = self.broken.get();
         if self.stopped.get() || (broken.has(spatial) && !picture.keyframe) {
             return;

@@ -22,7 +22,7 @@ const SOUND_BUFFER: u16 = 25;
 #[derive(Debug)]
 pub(crate) struct Capture {
     track: MediaStreamTrack,
-    _way: Way,
+    way: Way,
 }
 
 /// What has to be held while the track is captured.
@@ -31,6 +31,8 @@ pub(crate) struct Capture {
 enum Way {
     /// The browser reads it.
     Browser,
+    /// The engine reads a copy of it.
+    Copy,
     /// The page plays it and takes the pictures.
     Pump(Pump),
     /// An audio graph plays it and takes the samples.
@@ -78,12 +80,17 @@ impl Capture {
         open: impl FnOnce(&MediaStreamTrack) -> Result<(Way, Feed), JsValue>,
     ) -> Result<(Self, Feed), JsValue> {
         match open(&track) {
-            Ok((way, feed)) => Ok((Self { track, _way: way }, feed)),
+            Ok((way, feed)) => Ok((Self { track, way }, feed)),
             Err(error) => {
                 track.stop();
                 Err(error)
             }
         }
+    }
+
+    /// What the track is asked for changes what the engine reads.
+    pub(crate) const fn follows_track(&self) -> bool {
+        !matches!(self.way, Way::Copy)
     }
 
     /// The device's track.
@@ -127,5 +134,5 @@ fn copy(track: &MediaStreamTrack) -> Result<(Way, Feed), JsValue> {
         .port1()
         .post_message_with_transferable(&copy, &Array::of1(&copy))
         .inspect_err(|_| copy.stop())?;
-    Ok((Way::Browser, Feed::new(FeedKind::Track, channel.port2())))
+    Ok((Way::Copy, Feed::new(FeedKind::Track, channel.port2())))
 }
