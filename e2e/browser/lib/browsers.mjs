@@ -25,13 +25,24 @@ const CHROMIUM_FLAGS = [
   '--disable-renderer-backgrounding',
 ];
 
+/**
+ * A camera and a microphone that exist, for Chromium, and a tab of this title that is shared when a screen is asked for: a
+ * real one, with its sound. With the flags above it would be a picture made up. The devices have to be allowed.
+ */
+export function sharing(title) {
+  return ['--use-fake-device-for-media-stream', `--auto-select-tab-capture-source-by-title=${title}`];
+}
+
 /** Devices that exist and are allowed, for Chromium. */
 export const DEVICES = ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'];
 
-/** A Chromium with no more than what is asked for. */
-export async function openBrowser(stage, flags = [], executablePath = CHROMIUM) {
+/**
+ * A Chromium with no more than what is asked for, and without those of Playwright's own flags that are named: it silences
+ * the browser, and what is silent cannot be captured either.
+ */
+export async function openBrowser(stage, flags = [], executablePath = CHROMIUM, without = []) {
   const args = [...CHROMIUM_FLAGS, ...flags];
-  const browser = await chromium.launch({ executablePath, headless: true, args });
+  const browser = await chromium.launch({ executablePath, headless: true, args, ignoreDefaultArgs: without });
   stage.atEnd(() => browser.close());
   return browser;
 }

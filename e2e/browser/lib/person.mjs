@@ -2,7 +2,7 @@
 
 import { join } from 'node:path';
 
-import { DEVICES, openBrowser, openFirefox } from './browsers.mjs';
+import { DEVICES, openBrowser, openFirefox, sharing } from './browsers.mjs';
 import { meanColour, writeFilm, writeTone } from './media.mjs';
 import { until } from './wait.mjs';
 
@@ -19,27 +19,30 @@ const AUDIBLE = 0.01;
 /**
  * Opens a browser whose camera shows this colour and whose microphone hears this tone, or which plays these files.
  * The camera's pictures are `scale` times as wide and as high as usual. A Firefox has a camera of all colours, whose
- * size the page chooses. `device` is what else Playwright emulates of a device.
+ * size the page chooses. `shares` is the title of a tab of this browser that is shared, with its sound, as a screen.
+ * `device` is what else Playwright emulates of a device.
  *
  * @param {import('./stage.mjs').Stage} stage
  * @param {{name: string, colour?: string, hertz?: number, engine?: 'chromium' | 'firefox', film?: string, tone?: string,
- *   scale?: number, viewport?: {width: number, height: number}, device?: object}} who
+ *   shares?: string, scale?: number, viewport?: {width: number, height: number}, device?: object}} who
  */
 export async function openPerson(stage, { viewport = VIEWPORT, device, ...who }) {
   const { name, hertz, engine = 'chromium' } = who;
   const browser = engine === 'firefox' ? await openFirefox(stage, hertz) : await openChromium(stage, who);
   const context = await browser.newContext({ viewport, ...device });
+  if (who.shares) await context.grantPermissions(['camera', 'microphone']);
   const page = await context.newPage();
   const colour = engine === 'firefox' ? undefined : who.colour;
   return stage.watch(new Person({ name, colour, hertz, engine, browser, page }));
 }
 
-async function openChromium(stage, { name, colour, hertz, film, tone, scale }) {
+async function openChromium(stage, { name, colour, hertz, film, tone, scale, shares }) {
   const pictures = film ?? join(stage.root, `${name}-${colour}.y4m`);
   const sound = tone ?? join(stage.root, `${name}-${hertz}.wav`);
   if (!film) await writeFilm(pictures, colour, scale);
   if (!tone) await writeTone(sound, hertz);
   const files = [`--use-file-for-fake-video-capture=${pictures}`, `--use-file-for-fake-audio-capture=${sound}`];
+  if (shares) return openBrowser(stage, [...sharing(shares), ...files], undefined, ['--mute-audio']);
   return openBrowser(stage, [...DEVICES, ...files]);
 }
 

@@ -150,5 +150,6 @@ const fn source_name(source: Source) -> &'static str {
         Source::Microphone => "microphone",
         Source::Camera => "camera",
         Source::Screen => "screen",
+        Source::ScreenSound => "sound of the screen",
     }
 }

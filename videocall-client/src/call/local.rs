@@ -30,6 +30,7 @@ pub(super) struct Local {
     microphone: Slot,
     camera: Slot,
     screen: Slot,
+    screen_sound: Slot,
     self_view: RefCell<Option<HtmlVideoElement>>,
     own_camera: OwnCamera,
     told: Cell<LocalState>,
@@ -76,6 +77,7 @@ impl Local {
             microphone: Slot::default(),
             camera: Slot::default(),
             screen: Slot::default(),
+            screen_sound: Slot::default(),
             self_view: RefCell::default(),
             own_camera: OwnCamera::new(),
             told: Cell::default(),
@@ -217,6 +219,7 @@ impl Local {
             Source::Microphone => &self.microphone,
             Source::Camera => &self.camera,
             Source::Screen => &self.screen,
+            Source::ScreenSound => &self.screen_sound,
         }
     }
 
@@ -225,6 +228,11 @@ impl Local {
         match end {
             _ if !self.slot(source).is_current(opening) => {}
             CaptureEnd::Ended if source == Source::Screen => self.stop_screen(),
+            // Without its sound a screen is shared all the same.
+            end if source == Source::ScreenSound => {
+                tracing::info!(?end, "the sound of the screen is over");
+                self.switch_off(source);
+            }
             CaptureEnd::Ended => self.fail(source, opening, DeviceError::NoDevice),
             CaptureEnd::Failed(reason) => {
                 self.switch_off(source);
@@ -249,8 +257,10 @@ impl Local {
         slot.wanted.set(false);
         slot.capture.take();
         self.engine.post(&ToEngine::Release(source));
-        if source == Source::Camera {
-            self.show_self();
+        match source {
+            Source::Camera => self.show_self(),
+            Source::Screen if self.screen_sound.is_open() => self.switch_off(Source::ScreenSound),
+            _ => {}
         }
         self.tell();
     }
@@ -312,8 +322,25 @@ impl Local {
     pub(super) async fn share_screen(&self) -> Result<(), DeviceError> {
         let opening = self.screen.begin();
         let stream = devices::open_screen(&SCREEN).await?;
-        let track = Preview::of(Some(stream)).camera.ok_or(DeviceError::NoDevice)?;
-        self.use_screen(track, opening)
+        let found = Preview::of(Some(stream));
+        let shared = found
+            .camera
+            .ok_or(DeviceError::NoDevice)
+            .and_then(|track| self.use_screen(track, opening));
+        match (&shared, found.microphone) {
+            (Ok(()), Some(sound)) if self.screen.is_open() => self.use_screen_sound(sound),
+            (_, Some(sound)) => sound.stop(),
+            (_, None) => {}
+        }
+        shared
+    }
+
+    fn use_screen_sound(&self, track: MediaStreamTrack) {
+        js::set(&track, "contentHint", &"music".into());
+        let opening = self.screen_sound.begin();
+        if let Err(error) = self.capture(Source::ScreenSound, opening, Capture::sound(track)) {
+            tracing::warn!(%error, "the sound of the screen cannot be captured");
+        }
     }
 
     pub(super) fn stop_screen(&self) {
@@ -368,7 +395,7 @@ impl Local {
     /// Closes all devices; the call is over.
     pub(super) fn close(&self) {
         self.closed.set(true);
-        for slot in [&self.microphone, &self.camera, &self.screen] {
+        for slot in [&self.microphone, &self.camera, &self.screen, &self.screen_sound] {
             slot.capture.take();
         }
         self.show_self();

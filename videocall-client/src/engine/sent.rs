@@ -14,14 +14,18 @@ use crate::call::{CallEvent, Notice};
 use crate::core::{EncoderTarget, Receivers};
 use crate::media::device_error::Source;
 use crate::media::feed::FeedKind;
-use crate::media::parameters::{CAMERA, SCREEN};
-use crate::media::web::audio_sender::{self, AudioSender};
+use crate::media::parameters::{CAMERA, SCREEN, SCREEN_SOUND_BITRATE_BPS, VOICE_BITRATE_BPS};
+use crate::media::web::audio_sender::{AudioSender, AudioSource};
 use crate::media::web::capture::{PictureSource, SoundSource};
 use crate::media::web::js;
 use crate::media::web::video_sender::{SenderEvent, VideoSender, VideoSource};
 use crate::stats::LocalTrackStats;
 
-const MICROPHONE: TrackId = TrackId(1);
+const MICROPHONE_SOURCE: AudioSource = AudioSource {
+    track: TrackId(1),
+    kind: TrackKind::Microphone,
+    bitrate_bps: VOICE_BITRATE_BPS,
+};
 
 const CAMERA_SOURCE: VideoSource = VideoSource {
     track: TrackId(2),
@@ -33,6 +37,12 @@ const SCREEN_SOURCE: VideoSource = VideoSource {
     track: TrackId(3),
     kind: TrackKind::Screen,
     parameters: SCREEN,
+};
+
+const SCREEN_SOUND_SOURCE: AudioSource = AudioSource {
+    track: TrackId(4),
+    kind: TrackKind::ScreenAudio,
+    bitrate_bps: SCREEN_SOUND_BITRATE_BPS,
 };
 
 /// What the own person sends.
@@ -47,6 +57,7 @@ pub(super) struct Sent {
     microphone: Slot<AudioSender>,
     camera: Slot<VideoSender>,
     screen: Slot<VideoSender>,
+    screen_sound: Slot<AudioSender>,
 }
 
 /// One source.
@@ -68,6 +79,16 @@ impl<S> Default for Slot<S> {
             accepted: Cell::new(false),
             layers: RefCell::default(),
         }
+    }
+}
+
+impl Slot<AudioSender> {
+    /// Uses this sender from now on.
+    fn begin_to_send(&self, opening: Opening, sender: AudioSender, targets: &[EncoderTarget]) {
+        sender.set_flowing(self.accepted.get());
+        sender.set_targets(targets);
+        self.opening.set(opening);
+        self.sender.replace(Some(sender));
     }
 }
 
@@ -94,7 +115,7 @@ impl Sent {
     /// Announces the tracks, so that they are part of the greeting.
     pub(super) fn new(client: Client, page: Rc<Reporter>, muted: bool, camera_off: bool) -> Rc<Self> {
         // A client that has just started takes commands.
-        client.publish(audio_sender::describe(MICROPHONE, muted)).ok();
+        client.publish(MICROPHONE_SOURCE.describe(muted)).ok();
         client.publish(CAMERA_SOURCE.expected(camera_off)).ok();
         Rc::new_cyclic(|me| Self {
             me: me.clone(),
@@ -106,13 +127,15 @@ impl Sent {
             microphone: Slot::default(),
             camera: Slot::default(),
             screen: Slot::default(),
+            screen_sound: Slot::default(),
         })
     }
 
     /// Sends what this capture delivers, instead of what was sent of this source.
     pub(super) fn capture(&self, source: Source, opening: Opening, kind: FeedKind, object: JsValue) {
         let started = match source {
-            Source::Microphone => self.capture_sound(opening, kind, object),
+            Source::Microphone => self.capture_voice(opening, kind, object),
+            Source::ScreenSound => self.capture_screen_sound(opening, kind, object),
             Source::Camera => self.capture_pictures(CAMERA_SOURCE, opening, kind, object),
             Source::Screen => self.capture_pictures(SCREEN_SOURCE, opening, kind, object),
         };
@@ -122,17 +145,29 @@ impl Sent {
         }
     }
 
-    fn capture_sound(&self, opening: Opening, kind: FeedKind, object: JsValue) -> Result<(), JsValue> {
+    fn capture_voice(&self, opening: Opening, kind: FeedKind, object: JsValue) -> Result<(), JsValue> {
         let sound = SoundSource::new(kind, object)?;
         let events = self.sender_events(Source::Microphone, opening);
-        let sender = AudioSender::start(MICROPHONE, sound, self.client.clone(), events);
-        sender.set_flowing(self.microphone.accepted.get());
+        let sender = AudioSender::start(MICROPHONE_SOURCE, sound, self.client.clone(), events);
         sender.set_muted(self.muted.get());
-        sender.set_targets(&self.targets.borrow());
-        self.microphone.opening.set(opening);
-        self.microphone.sender.replace(Some(sender));
+        self.microphone
+            .begin_to_send(opening, sender, &self.targets.borrow());
         // Fails when the client has ended; so below.
-        self.client.set_muted(MICROPHONE, self.muted.get()).ok();
+        self.client
+            .set_muted(MICROPHONE_SOURCE.track, self.muted.get())
+            .ok();
+        Ok(())
+    }
+
+    fn capture_screen_sound(&self, opening: Opening, kind: FeedKind, object: JsValue) -> Result<(), JsValue> {
+        let sound = SoundSource::new(kind, object)?;
+        let events = self.sender_events(Source::ScreenSound, opening);
+        let sender = AudioSender::start(SCREEN_SOUND_SOURCE, sound, self.client.clone(), events);
+        sender.set_muted(false);
+        self.screen_sound.accepted.set(false);
+        self.screen_sound
+            .begin_to_send(opening, sender, &self.targets.borrow());
+        self.client.publish(SCREEN_SOUND_SOURCE.describe(false)).ok();
         Ok(())
     }
 
@@ -180,6 +215,7 @@ impl Sent {
             Source::Microphone => self.microphone.opening.get(),
             Source::Camera => self.camera.opening.get(),
             Source::Screen => self.screen.opening.get(),
+            Source::ScreenSound => self.screen_sound.opening.get(),
         }
     }
 
@@ -210,6 +246,7 @@ impl Sent {
             Source::Microphone => self.microphone.sender.take().is_some(),
             Source::Camera => self.camera.sender.take().is_some(),
             Source::Screen => self.screen.sender.take().is_some(),
+            Source::ScreenSound => self.screen_sound.sender.take().is_some(),
         }
     }
 
@@ -217,9 +254,10 @@ impl Sent {
     pub(super) fn release(&self, source: Source) {
         self.drop_sender(source);
         match source {
-            Source::Microphone => self.client.set_muted(MICROPHONE, true).ok(),
+            Source::Microphone => self.client.set_muted(MICROPHONE_SOURCE.track, true).ok(),
             Source::Camera => self.client.set_muted(CAMERA_SOURCE.track, true).ok(),
             Source::Screen => self.client.unpublish(SCREEN_SOURCE.track).ok(),
+            Source::ScreenSound => self.client.unpublish(SCREEN_SOUND_SOURCE.track).ok(),
         };
     }
 
@@ -227,7 +265,7 @@ impl Sent {
         self.muted.set(muted);
         if let Some(sender) = self.microphone.sender.borrow().as_ref() {
             sender.set_muted(muted);
-            self.client.set_muted(MICROPHONE, muted).ok();
+            self.client.set_muted(MICROPHONE_SOURCE.track, muted).ok();
         }
     }
 
@@ -242,10 +280,12 @@ impl Sent {
     }
 
     fn set_accepted(&self, which: impl Fn(TrackId) -> bool, accepted: bool) {
-        if which(MICROPHONE) {
-            self.microphone.accepted.set(accepted);
-            if let Some(sender) = self.microphone.sender.borrow().as_ref() {
-                sender.set_flowing(accepted);
+        for (source, slot) in self.sounds() {
+            if which(source.track) {
+                slot.accepted.set(accepted);
+                if let Some(sender) = slot.sender.borrow().as_ref() {
+                    sender.set_flowing(accepted);
+                }
             }
         }
         for (source, slot) in self.pictures() {
@@ -277,8 +317,10 @@ impl Sent {
                 sender.set_targets(&targets);
             }
         }
-        if let Some(sender) = self.microphone.sender.borrow().as_ref() {
-            sender.set_targets(&targets);
+        for (_, slot) in self.sounds() {
+            if let Some(sender) = slot.sender.borrow().as_ref() {
+                sender.set_targets(&targets);
+            }
         }
         self.targets.replace(targets);
     }
@@ -301,6 +343,13 @@ impl Sent {
         }
     }
 
+    const fn sounds(&self) -> [(AudioSource, &Slot<AudioSender>); 2] {
+        [
+            (MICROPHONE_SOURCE, &self.microphone),
+            (SCREEN_SOUND_SOURCE, &self.screen_sound),
+        ]
+    }
+
     fn pictures(&self) -> [(VideoSource, &Slot<VideoSender>); 2] {
         [(CAMERA_SOURCE, &self.camera), (SCREEN_SOURCE, &self.screen)]
     }
@@ -313,6 +362,7 @@ impl Sent {
 
     pub(super) fn stats(&self, now: Timestamp) -> Vec<LocalTrackStats> {
         let microphone = self.microphone.sender.borrow();
+        let screen_sound = self.screen_sound.sender.borrow();
         let camera = self.camera.sender.borrow();
         let screen = self.screen.sender.borrow();
         let videos = [(camera.as_ref(), &self.camera), (screen.as_ref(), &self.screen)];
@@ -326,6 +376,7 @@ impl Sent {
             .iter()
             .map(|sender| sender.stats(now))
             .chain(videos)
+            .chain(screen_sound.iter().map(|sender| sender.stats(now)))
             .collect()
     }
 
@@ -334,5 +385,6 @@ impl Sent {
         self.microphone.sender.take();
         self.camera.sender.take();
         self.screen.sender.take();
+        self.screen_sound.sender.take();
     }
 }

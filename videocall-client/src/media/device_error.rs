@@ -11,6 +11,8 @@ pub enum Source {
     Camera,
     /// The own screen or window.
     Screen,
+    /// The sound of that.
+    ScreenSound,
 }
 
 /// Why a device cannot be used.

@@ -84,6 +84,9 @@ pub const SCREEN: VideoParameters = VideoParameters {
 /// Bits per second of one voice: Opus is transparent for speech well below.
 pub const VOICE_BITRATE_BPS: u32 = 32_000;
 
+/// Bits per second of a screen's sound, which may be music, in one channel (RFC 7587 §3.1.1).
+pub const SCREEN_SOUND_BITRATE_BPS: u32 = 64_000;
+
 /// Opus runs at this rate inside, and every browser resamples to it (RFC 6716 §2).
 pub const AUDIO_SAMPLE_RATE: u32 = 48_000;
 

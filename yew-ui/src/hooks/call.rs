@@ -209,7 +209,7 @@ const fn source(source: Source) -> Device {
     match source {
         Source::Microphone => Device::Microphone,
         Source::Camera => Device::Camera,
-        Source::Screen => Device::Screen,
+        Source::Screen | Source::ScreenSound => Device::Screen,
     }
 }
 

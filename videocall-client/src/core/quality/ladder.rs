@@ -11,7 +11,7 @@ use videocall_types::{LayerInfo, Timestamp, TrackId, TrackInfo, TrackKind};
 use super::load::Restriction;
 use super::output::Output;
 use crate::core::types::EncoderTarget;
-use crate::media::parameters::VOICE_BITRATE_BPS;
+use crate::media::parameters::{SCREEN_SOUND_BITRATE_BPS, VOICE_BITRATE_BPS};
 
 /// What a packet holds besides the payload, bits: header fields and lengths, and with keyframes the decoder's
 /// configuration.
@@ -19,9 +19,6 @@ const FRAME_OVERHEAD: f64 = 48.0 * 8.0;
 
 /// Packets of sound per second.
 const SOUNDS_PER_SECOND: f64 = 50.0;
-
-/// Sound of a screen: music in stereo, bits per second.
-const SCREEN_SOUND_BPS: u32 = 96_000;
 
 /// The least bitrate of a layer, as a share of its nominal one: of the smallest layer, of one that is
 /// the only one, of the others (which a smaller picture replaces before they get too coarse), and of a screen,
@@ -129,7 +126,7 @@ impl SoundStep {
 impl Sound {
     pub(super) fn new(info: &TrackInfo) -> Self {
         let usual = match info.kind {
-            TrackKind::ScreenAudio => SCREEN_SOUND_BPS,
+            TrackKind::ScreenAudio => SCREEN_SOUND_BITRATE_BPS,
             _ => VOICE_BITRATE_BPS,
         };
         let described = info.layers.first().map(|layer| layer.bitrate_bps);

@@ -17,6 +17,14 @@ use super::guard::Guard;
 use super::js;
 use crate::media::parameters::{AUDIO_CODEC, AUDIO_EXPECTED_LOSS, AUDIO_FRAME_US};
 
+/// What an encoder is told about the sound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    Voice,
+    /// Anything: music, films.
+    Any,
+}
+
 /// Sound as it comes out.
 pub(super) struct EncodedSound {
     /// Of its first sample, on the clock of the samples that went in, microseconds.
@@ -28,6 +36,7 @@ pub(super) struct EncodedSound {
 /// An encoder that is closed when it is dropped. One channel.
 pub(super) struct SoundEncoder {
     encoder: AudioEncoder,
+    content: Content,
     sample_rate: u32,
     bitrate_bps: u32,
     /// The browser takes what is particular to Opus.
@@ -38,11 +47,12 @@ pub(super) struct SoundEncoder {
 impl SoundEncoder {
     /// Opens an encoder for samples at this rate; `output` gets every frame.
     pub(super) async fn open(
+        content: Content,
         sample_rate: u32,
         bitrate_bps: u32,
         output: impl Fn(EncodedSound) + 'static,
     ) -> Result<Self, JsValue> {
-        let extras = choose(sample_rate, bitrate_bps)
+        let extras = choose(content, sample_rate, bitrate_bps)
             .await
             .ok_or("this browser does not encode Opus")?;
         let failed = Rc::new(Cell::new(false));
@@ -63,9 +73,10 @@ impl SoundEncoder {
         });
         let init = AudioEncoderInit::new(&js::function(on_error), &js::function(on_output));
         let encoder = AudioEncoder::new(&init)?;
-        encoder.configure(&configuration(sample_rate, bitrate_bps, extras))?;
+        encoder.configure(&configuration(content, sample_rate, bitrate_bps, extras))?;
         Ok(Self {
             encoder,
+            content,
             sample_rate,
             bitrate_bps,
             extras,
@@ -83,7 +94,7 @@ impl SoundEncoder {
             return;
         }
         self.bitrate_bps = bitrate_bps;
-        let configuration = configuration(self.sample_rate, bitrate_bps, self.extras);
+        let configuration = configuration(self.content, self.sample_rate, bitrate_bps, self.extras);
         // A failure shows in `has_failed`.
         self.encoder.configure(&configuration).ok();
     }
@@ -123,10 +134,10 @@ impl Drop for SoundEncoder {
     }
 }
 
-/// Whether with everything a voice on a lossy path wants, or plain.
-async fn choose(sample_rate: u32, bitrate_bps: u32) -> Option<bool> {
+/// Whether with everything that a lossy path wants, or plain.
+async fn choose(content: Content, sample_rate: u32, bitrate_bps: u32) -> Option<bool> {
     for extras in [true, false] {
-        let configuration = configuration(sample_rate, bitrate_bps, extras);
+        let configuration = configuration(content, sample_rate, bitrate_bps, extras);
         let supported = JsFuture::from(AudioEncoder::is_config_supported(&configuration))
             .await
             .is_ok_and(|support: AudioEncoderSupport| support.get_supported().unwrap_or(false));
@@ -137,7 +148,7 @@ async fn choose(sample_rate: u32, bitrate_bps: u32) -> Option<bool> {
     None
 }
 
-fn configuration(sample_rate: u32, bitrate_bps: u32, extras: bool) -> AudioEncoderConfig {
+fn configuration(content: Content, sample_rate: u32, bitrate_bps: u32, extras: bool) -> AudioEncoderConfig {
     let configuration = AudioEncoderConfig::new(AUDIO_CODEC, 1, sample_rate);
     configuration.set_bitrate(bitrate_bps);
     if extras {
@@ -148,8 +159,12 @@ fn configuration(sample_rate: u32, bitrate_bps: u32, extras: bool) -> AudioEncod
         // every pause; and receivers could not tell a pause from lost packets.
         js::set(&opus, "useinbandfec", &JsValue::TRUE);
         js::set(&opus, "packetlossperc", &AUDIO_EXPECTED_LOSS.into());
-        js::set(&opus, "application", &"voip".into());
-        js::set(&opus, "signal", &"voice".into());
+        let (application, signal) = match content {
+            Content::Voice => ("voip", "voice"),
+            Content::Any => ("audio", "auto"),
+        };
+        js::set(&opus, "application", &application.into());
+        js::set(&opus, "signal", &signal.into());
         js::set(&opus, "usedtx", &JsValue::FALSE);
         js::set(&configuration, "opus", &opus);
     }

@@ -1,4 +1,4 @@
-//! Sends one microphone: reads the samples, measures their level, encodes them, and hands the frames to the
+//! Sends one source of sound: reads the samples, measures their level, encodes them, and hands the frames to the
 //! client. A muted microphone stays open and is read, but nothing of it is encoded: it is back with the next word, and
 //! who speaks all the same can be told.
 
@@ -9,7 +9,7 @@ use std::rc::Rc;
 use videocall_types::{DecoderConfig, Timestamp, TrackId, TrackInfo, TrackKind};
 use wasm_bindgen_futures::spawn_local;
 
-use super::audio_encoder::{EncodedSound, SoundEncoder};
+use super::audio_encoder::{Content, EncodedSound, SoundEncoder};
 use super::capture::{Sound, SoundSource};
 use super::js;
 use super::video_sender::SenderEvent;
@@ -18,7 +18,7 @@ use crate::core::{EncodedFrame, EncoderTarget};
 use crate::media::clock::CaptureClock;
 use crate::media::level::LevelMeter;
 use crate::media::muted_speech::MutedSpeech;
-use crate::media::parameters::{AUDIO_CODEC, AUDIO_SAMPLE_RATE, VOICE_BITRATE_BPS};
+use crate::media::parameters::{AUDIO_CODEC, AUDIO_SAMPLE_RATE};
 use crate::media::rate::RateMeter;
 use crate::stats::LocalTrackStats;
 use crate::transport::web::WebClock;
@@ -35,13 +35,41 @@ const MAX_GAP_US: i64 = 60_000;
 /// Encoders that may fail one after the other before the source is given up.
 const MAX_ENCODER_FAILURES: u32 = 5;
 
-/// A microphone being sent, until it is dropped.
+/// What is sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AudioSource {
+    pub(crate) track: TrackId,
+    pub(crate) kind: TrackKind,
+    pub(crate) bitrate_bps: u32,
+}
+
+impl AudioSource {
+    /// What it is announced as.
+    pub(crate) fn describe(&self, muted: bool) -> TrackInfo {
+        TrackInfo {
+            track: self.track,
+            kind: self.kind,
+            muted,
+            codec: AUDIO_CODEC.to_owned(),
+            layers: Vec::new(),
+        }
+    }
+
+    const fn content(&self) -> Content {
+        match self.kind {
+            TrackKind::Microphone => Content::Voice,
+            _ => Content::Any,
+        }
+    }
+}
+
+/// A source being sent, until it is dropped.
 pub(crate) struct AudioSender(Rc<Sending>);
 
 struct Sending {
-    track: TrackId,
+    source: AudioSource,
     client: Client,
-    source: SoundSource,
+    sound: SoundSource,
     stopped: Cell<bool>,
     muted: Cell<bool>,
     /// The relay takes frames of the track.
@@ -55,33 +83,22 @@ struct Sending {
     meter: RefCell<RateMeter>,
 }
 
-/// The description of a microphone.
-pub(crate) fn describe(track: TrackId, muted: bool) -> TrackInfo {
-    TrackInfo {
-        track,
-        kind: TrackKind::Microphone,
-        muted,
-        codec: AUDIO_CODEC.to_owned(),
-        layers: Vec::new(),
-    }
-}
-
 impl AudioSender {
     /// Starts to read and, once [`AudioSender::set_flowing`] says so, to send.
     pub(crate) fn start(
-        track: TrackId,
-        source: SoundSource,
+        source: AudioSource,
+        sound: SoundSource,
         client: Client,
         events: impl Fn(SenderEvent) + 'static,
     ) -> Self {
         let sending = Rc::new(Sending {
-            track,
-            client,
             source,
+            client,
+            sound,
             stopped: Cell::new(false),
             muted: Cell::new(true),
             flowing: Cell::new(false),
-            bitrate_bps: Cell::new(VOICE_BITRATE_BPS),
+            bitrate_bps: Cell::new(source.bitrate_bps),
             clock: RefCell::default(),
             levels: RefCell::default(),
             level: Cell::new(0.0),
@@ -107,7 +124,7 @@ impl AudioSender {
     pub(crate) fn set_targets(&self, targets: &[EncoderTarget]) {
         let ours = targets
             .iter()
-            .find(|target| target.track == self.0.track && target.active);
+            .find(|target| target.track == self.0.source.track && target.active);
         if let Some(target) = ours {
             self.0.bitrate_bps.set(target.bitrate_bps);
         }
@@ -131,8 +148,8 @@ impl AudioSender {
         let sending = &self.0;
         let meter = sending.meter.borrow();
         LocalTrackStats {
-            track: sending.track,
-            kind: TrackKind::Microphone,
+            track: sending.source.track,
+            kind: sending.source.kind,
             muted: sending.muted.get(),
             codec: Some(AUDIO_CODEC.to_owned()),
             frames_encoded: meter.frames(),
@@ -152,7 +169,7 @@ impl AudioSender {
 impl Drop for AudioSender {
     fn drop(&mut self) {
         self.0.stopped.set(true);
-        self.0.source.stop();
+        self.0.sound.stop();
     }
 }
 
@@ -170,7 +187,7 @@ impl Sending {
     async fn run(self: &Rc<Self>, events: &impl Fn(SenderEvent)) -> SenderEvent {
         let mut slot = EncoderSlot::default();
         loop {
-            let sound = match self.source.next().await {
+            let sound = match self.sound.next().await {
                 Ok(Some(sound)) if !self.stopped.get() => sound,
                 Ok(_) => return SenderEvent::Ended,
                 Err(error) => return SenderEvent::Failed(js::describe(&error)),
@@ -234,7 +251,7 @@ impl Sending {
         self.levels.borrow_mut().clear();
         let sending = Rc::downgrade(self);
         let bitrate_bps = self.bitrate_bps.get();
-        let opened = SoundEncoder::open(sample_rate, bitrate_bps, move |sound| {
+        let opened = SoundEncoder::open(self.source.content(), sample_rate, bitrate_bps, move |sound| {
             if let Some(sending) = sending.upgrade() {
                 sending.send(sound);
             }
@@ -272,7 +289,7 @@ impl Sending {
         let audio_level = self.level_until(sound.stamp_us + i64::from(sound.duration_us));
         let bytes = sound.payload.len();
         let frame = EncodedFrame {
-            track: self.track,
+            track: self.source.track,
             spatial: 0,
             temporal: 0,
             capture_time_us: self.clock.borrow().place(sound.stamp_us).as_micros(),

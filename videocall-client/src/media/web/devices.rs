@@ -129,7 +129,8 @@ pub async fn open(camera: bool, microphone: bool, choice: &DeviceChoice) -> Resu
     stream.dyn_into().map_err(error_from)
 }
 
-/// Lets the person choose a screen or window; to be called while a click is handled.
+/// Lets the person choose a screen or window, with its sound where the browser offers that; to be called while a click
+/// is handled.
 ///
 /// # Errors
 /// Why there is none; [`DeviceError::NoPermission`] also when the person has cancelled.
@@ -142,6 +143,9 @@ pub(crate) async fn open_screen(parameters: &VideoParameters) -> Result<MediaStr
     );
     let constraints = DisplayMediaStreamConstraints::new();
     constraints.set_video(&video);
+    constraints.set_audio(&screen_sound_constraints());
+    // Without it the sound of a whole screen is not offered (W3C Screen Capture §5.4).
+    js::set(&constraints, "systemAudio", &"include".into());
     let promise = media_devices()?
         .get_display_media_with_constraints(&constraints)
         .map_err(error_from)?;
@@ -214,6 +218,17 @@ fn microphone_constraints(choice: &DeviceChoice) -> JsValue {
     }
     js::set(&constraints, "channelCount", &js::ideal(1));
     exact_device(&constraints, choice.microphone.as_deref());
+    constraints.into()
+}
+
+/// As it is: what serves a voice harms everything else. And without what this page itself plays, as the others would
+/// hear themselves.
+fn screen_sound_constraints() -> JsValue {
+    let constraints = MediaTrackConstraints::new();
+    for name in ["echoCancellation", "noiseSuppression", "autoGainControl"] {
+        js::set(&constraints, name, &JsValue::FALSE);
+    }
+    js::set(&constraints, "restrictOwnAudio", &JsValue::TRUE);
     constraints.into()
 }
 
