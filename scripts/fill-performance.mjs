@@ -1,6 +1,7 @@
 // Fills the tables of PERFORMANCE.md from bench-results/*.json, between the marks <!-- NAME --> and <!-- /NAME -->, and takes
 // the plots from there to docs/performance. What was not measured in this checkout stays as it is.
-//   node scripts/fill-performance.mjs            fills
+//   node scripts/fill-performance.mjs            fills all of them
+//   node scripts/fill-performance.mjs relay      fills what these results (the names of the files) say
 //   node scripts/fill-performance.mjs --check    fails when a table is not what the results say
 import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -236,9 +237,11 @@ const tables = {
   congestion: [congestion, 'congestion'],
 };
 
+const chosen = process.argv.slice(2).filter((argument) => !argument.startsWith('-'));
 const before = readFileSync(page, 'utf8');
 let text = before;
 for (const [name, [make, from]] of Object.entries(tables)) {
+  if (chosen.length > 0 && !chosen.includes(from)) continue;
   if (!existsSync(join(root, 'bench-results', `${from}.json`))) continue;
   const marks = new RegExp(`(<!-- ${name} -->\n)[^]*?(<!-- /${name} -->)`);
   if (!marks.test(text)) throw new Error(`PERFORMANCE.md has no place for ${name}`);
@@ -253,7 +256,9 @@ if (process.argv.includes('--check')) {
   writeFileSync(page, text);
   const plots = join(root, 'docs', 'performance');
   mkdirSync(plots, { recursive: true });
-  for (const plot of readdirSync(join(root, 'bench-results')).filter((file) => file.endsWith('.svg'))) {
+  const isChosen = (file) => chosen.length === 0 || chosen.some((name) => file.startsWith(`${name}-`));
+  const made = readdirSync(join(root, 'bench-results')).filter((file) => file.endsWith('.svg'));
+  for (const plot of made.filter(isChosen)) {
     copyFileSync(join(root, 'bench-results', plot), join(plots, plot));
   }
 }
