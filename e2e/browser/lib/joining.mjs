@@ -10,8 +10,8 @@ import { program } from './servers.mjs';
 /** Who is there before the fifth comes. */
 export const FOUR = ['ann', 'ben', 'cem', 'dan'];
 
-/** The window of each of four who share a browser. */
-const SMALL = { width: 480, height: 420 };
+/** The window of each of four who share a browser: with room for all of the others. */
+const VIEWPORT = { width: 800, height: 500 };
 
 /** Of 255: a tile shows nothing, which is black, or a picture, of which some colour is brighter than this. */
 const BRIGHT = 48;
@@ -79,7 +79,7 @@ export async function openFourPages(stage, url, meeting, transport) {
   const files = [`--use-file-for-fake-video-capture=${film}`, `--use-file-for-fake-audio-capture=${tone}`];
   const browser = await openBrowser(stage, [...DEVICES, ...files]);
   for (const name of FOUR) {
-    const context = await browser.newContext({ viewport: SMALL });
+    const context = await browser.newContext({ viewport: VIEWPORT });
     const page = await context.newPage();
     await page.goto(`${url}/meeting/${name}/${meeting}?join=now&transport=${transport}`);
   }
