@@ -28,6 +28,8 @@ pub mod rate;
 pub mod rgb;
 pub mod ring;
 pub mod sender_clock;
+#[cfg(any(target_arch = "wasm32", test))]
+pub(crate) mod still;
 pub mod stretch;
 pub mod sync;
 pub mod tone;

@@ -36,6 +36,11 @@ impl Work {
         self.inside.push_back((stamp_us, now));
     }
 
+    /// Pictures that are inside.
+    pub fn pictures(&self) -> usize {
+        self.inside.len()
+    }
+
     /// It has come out. Those before it come no more: encoders may leave out pictures to keep their bitrate.
     pub fn ended(&mut self, stamp_us: i64, now: Timestamp) {
         while let Some(&(stamp, began)) = self.inside.front() {

@@ -30,6 +30,15 @@ const LEAST_FOR_HARDWARE: u32 = 360;
 /// H.264 does so while it scales pictures.
 const WORTH_A_KEYFRAME: f64 = 0.25;
 
+/// The quantizer of pictures whose bitrate does not matter, of 63: at 44 decibels and more, text cannot be told from the
+/// original (VP9 and AV1, W3C WebCodecs registrations).
+const SHARP_QUANTIZER: u32 = 40;
+
+/// Where a quantizer cannot be given, such a picture is a keyframe for which there is so many times the bitrate, at as
+/// few pictures a second.
+const SHARP_BITRATE: u32 = 2;
+const SHARP_FRAMES_PER_SECOND: u32 = 4;
+
 /// What an encoder was opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Encoding {
@@ -39,6 +48,8 @@ pub(super) struct Encoding {
     pub(super) hardware: HardwareAcceleration,
     /// Every picture has its share of the bitrate, as a path carries it.
     pub(super) constant: bool,
+    /// A picture can be given its quantizer instead.
+    pub(super) quantizer: bool,
     pub(super) width: u32,
     pub(super) height: u32,
 }
@@ -115,11 +126,17 @@ impl PictureEncoder {
                         mode,
                         hardware,
                         constant,
+                        quantizer: false,
                         width,
                         height,
                     };
                     if is_supported(&configuration(&encoding, layer.aim())).await {
-                        return Some(encoding);
+                        let by_quantizer = quantizer_of(codec).is_some()
+                            && is_supported(&without_bitrate(&encoding, layer.aim())).await;
+                        return Some(Encoding {
+                            quantizer: by_quantizer,
+                            ..encoding
+                        });
                     }
                 }
             }
@@ -185,9 +202,22 @@ impl PictureEncoder {
         self.encoder.encode_queue_size()
     }
 
+    /// Pictures that have not come out and that will, as far as is known: an encoder may leave some out.
+    pub(super) fn pictures_inside(&self) -> u32 {
+        self.work.borrow().pictures() as u32
+    }
+
     /// Encodes a picture, scaled to the size of the encoding.
     pub(super) fn encode(&self, picture: &VideoFrame, keyframe: bool) -> Result<(), JsValue> {
-        let options = VideoEncoderEncodeOptions::new();
+        self.put(picture, keyframe, &VideoEncoderEncodeOptions::new())
+    }
+
+    fn put(
+        &self,
+        picture: &VideoFrame,
+        keyframe: bool,
+        options: &VideoEncoderEncodeOptions,
+    ) -> Result<(), JsValue> {
         options.set_key_frame(keyframe);
         if keyframe {
             self.keyframes.due.set(self.keyframes.due.get() + 1);
@@ -197,7 +227,44 @@ impl PictureEncoder {
         self.work
             .borrow_mut()
             .began(picture.timestamp() as i64, WebClock::now());
-        self.encoder.encode_with_options(picture, &options)
+        self.encoder.encode_with_options(picture, options)
+    }
+
+    fn configuration(&self, aim: Aim) -> VideoEncoderConfig {
+        let configuration = configuration(&self.encoding, aim);
+        configuration.set_content_hint(self.content_hint);
+        configuration
+    }
+
+    /// Encodes a picture, which stands still, at its best whatever it takes. The pictures after it are as usual.
+    pub(super) fn encode_sharp(&self, picture: &VideoFrame, keyframe: bool) -> Result<(), JsValue> {
+        let name = quantizer_of(self.encoding.codec).filter(|_| self.encoding.quantizer);
+        if let Some(name) = name {
+            self.encoder
+                .configure(&without_bitrate(&self.encoding, self.aim))?;
+            let quantizer = Object::new();
+            js::set(&quantizer, "quantizer", &SHARP_QUANTIZER.into());
+            let options = VideoEncoderEncodeOptions::new();
+            js::set(&options, name, &quantizer);
+            self.put(picture, keyframe, &options)?;
+            return self.encoder.configure(&self.configuration(self.aim));
+        }
+        if self.keyframes.unasked.get() {
+            // Back at the usual bitrate it would make another one, as coarse as any.
+            return self.encode(picture, true);
+        }
+        let sharp = Aim {
+            bitrate_bps: self.aim.bitrate_bps.saturating_mul(SHARP_BITRATE),
+            frames_per_second: SHARP_FRAMES_PER_SECOND,
+        };
+        self.encoder.configure(&self.configuration(sharp))?;
+        self.encode(picture, true)?;
+        self.encoder.configure(&self.configuration(self.aim))
+    }
+
+    /// What [`PictureEncoder::encode_sharp`] makes are keyframes.
+    pub(super) const fn makes_sharp_keyframes(&self) -> bool {
+        !self.encoding.quantizer
     }
 
     /// Aims at another bitrate or frame rate from the next picture on. The same codec, size and mode: the encoder
@@ -207,10 +274,8 @@ impl PictureEncoder {
             return;
         }
         self.aim = aim;
-        let configuration = configuration(&self.encoding, aim);
-        configuration.set_content_hint(self.content_hint);
         // A failure shows in `has_failed`.
-        self.encoder.configure(&configuration).ok();
+        self.encoder.configure(&self.configuration(aim)).ok();
     }
 
     /// It was asked of hardware, and its first pictures took so long that there is none behind it, or a bad one.
@@ -271,6 +336,7 @@ fn configuration(encoding: &Encoding, aim: Aim) -> VideoEncoderConfig {
         constant,
         width,
         height,
+        ..
     } = *encoding;
     let configuration = VideoEncoderConfig::new(codec, height, width);
     configuration.set_bitrate(aim.bitrate_bps);
@@ -291,6 +357,23 @@ fn configuration(encoding: &Encoding, aim: Aim) -> VideoEncoderConfig {
         configuration.set_scalability_mode(mode);
     }
     configuration
+}
+
+/// The same for pictures that are given a quantizer.
+fn without_bitrate(encoding: &Encoding, aim: Aim) -> VideoEncoderConfig {
+    let configuration = configuration(encoding, aim);
+    js::set(&configuration, "bitrateMode", &"quantizer".into());
+    js::set(&configuration, "bitrate", &JsValue::UNDEFINED);
+    configuration
+}
+
+/// Where a picture's options have its quantizer: of the codecs whose quantizers are known to mean what they say.
+fn quantizer_of(codec: &str) -> Option<&'static str> {
+    match VideoCodec::of(codec)? {
+        VideoCodec::Vp9 => Some("vp9"),
+        VideoCodec::Av1 => Some("av1"),
+        VideoCodec::Vp8 | VideoCodec::H264 => None,
+    }
 }
 
 fn picture(

@@ -29,14 +29,11 @@ use crate::media::clock::CaptureClock;
 use crate::media::codec_choice::CodecChoice;
 use crate::media::layer_set::LayerSet;
 use crate::media::rate::RateMeter;
+use crate::media::still::Still;
 use crate::stats::LocalTrackStats;
 use crate::transport::web::{WebClock, sleep};
 
 pub(crate) use self::source::VideoSource;
-
-/// A picture that does not change is not captured again (a shared screen); its last capture is then
-/// encoded this often, which sharpens it and answers requests for keyframes.
-const REPEAT_AFTER: Duration = Duration::from_millis(250);
 
 /// Encoders that may fail one after the other before the source is given up.
 const MAX_ENCODER_FAILURES: u32 = 5;
@@ -80,6 +77,8 @@ struct Sending {
     clock: RefCell<CaptureClock>,
     sent: RefCell<[SentLayer; MAX_SPATIAL_LAYERS as usize]>,
     load: RefCell<LoadMeter>,
+    /// A screen that does not change is not captured again.
+    still: RefCell<Still>,
     /// What the camera gives and is asked for.
     sizing: RefCell<CameraSizing>,
     /// Pixels of the newest capture.
@@ -93,6 +92,8 @@ type Targets = [Option<Aim>; MAX_SPATIAL_LAYERS as usize];
 #[derive(Default)]
 struct SentLayer {
     decoder: Option<DecoderConfig>,
+    /// Pictures since the last base picture.
+    since_base: u32,
     meter: RateMeter,
 }
 
@@ -121,6 +122,7 @@ impl VideoSender {
             choose: Cell::new(false),
             false_hardware: Cell::new(VideoCodecs::NONE),
             load: RefCell::default(),
+            still: RefCell::default(),
             sizing: RefCell::new(sizing),
             captured: Cell::default(),
             keyframes_wanted: Cell::new(LayerSet::ALL),
@@ -231,27 +233,31 @@ impl Sending {
         let mut last: Option<Guard<VideoFrame>> = None;
         let mut next = self.read();
         loop {
-            let picture = match last.as_ref() {
-                Some(last) => match select(next, Box::pin(sleep(REPEAT_AFTER))).await {
+            let repeat_after = self.still.borrow().repeat_after();
+            let (picture, again) = match last.as_ref() {
+                Some(last) => match select(next, Box::pin(sleep(repeat_after))).await {
                     Either::Left((picture, _)) => {
                         next = self.read();
-                        picture
+                        (picture, false)
                     }
                     Either::Right(((), still_reading)) => {
                         next = still_reading;
-                        repeated(last)
+                        (repeated(last, repeat_after), true)
                     }
                 },
                 None => {
                     let picture = next.await;
                     next = self.read();
-                    picture
+                    (picture, false)
                 }
             };
             let Some(picture) = picture.filter(|_| !self.stopped.get()) else {
                 return SenderEvent::Ended;
             };
-            if let Err(reason) = self.take(&picture, &mut encoders, events).await {
+            if !again {
+                self.still.borrow_mut().moved(WebClock::now());
+            }
+            if let Err(reason) = self.take(&picture, again, &mut encoders, events).await {
                 return SenderEvent::Failed(reason);
             }
             last = repeats.then_some(picture);
@@ -264,10 +270,11 @@ impl Sending {
         Box::pin(async move { sending.pictures.next().await })
     }
 
-    /// Encodes a picture in all layers that somebody takes, unless an encoder is behind.
+    /// Encodes a picture in all layers that somebody takes, unless an encoder is behind. `again`: it was before.
     async fn take(
         self: &Rc<Self>,
         picture: &VideoFrame,
+        again: bool,
         encoders: &mut Encoders,
         events: &impl Fn(SenderEvent),
     ) -> Result<(), String> {
@@ -290,8 +297,9 @@ impl Sending {
                 return Err("the encoder fails again and again".into());
             }
             let aim = self.aim(spatial, slot);
-            if slot.is_due(captured_us, aim.frames_per_second) {
-                outcome = outcome.max(self.encode(picture, spatial, slot, aim)?);
+            let sharp = again && self.is_sharp(captured_us, spatial, slot, aim);
+            if sharp || slot.is_due(captured_us, aim.frames_per_second) {
+                outcome = outcome.max(self.encode(picture, sharp, (spatial, slot), aim)?);
             }
         }
         let worked = || encoders.take_work();
@@ -377,11 +385,38 @@ impl Sending {
         }
     }
 
+    /// Whether this repetition of a picture that stands still is the one that is as good as can be.
+    fn is_sharp(&self, captured_us: i64, spatial: u8, slot: &EncoderSlot, aim: Aim) -> bool {
+        let Some(encoder) = slot.encoder.as_ref() else {
+            return false;
+        };
+        let since_base = self
+            .sent
+            .borrow()
+            .get(usize::from(spatial))
+            .map_or(0, |sent| sent.since_base);
+        if encoder.queue_size() >= self.source.parameters.max_encoder_queue {
+            return false;
+        }
+        let keyframe = self.is_keyframe_due(spatial, slot, WebClock::now());
+        if keyframe {
+            // Others are coarse.
+            self.still.borrow_mut().coarsened();
+        }
+        let next = since_base + encoder.pictures_inside() + 1;
+        let is_base = keyframe || encoder.makes_sharp_keyframes() || next.is_multiple_of(slot.period());
+        let share = f64::from(aim.bitrate_bps) / f64::from(slot.planned.aim().bitrate_bps.max(1));
+        self.still
+            .borrow_mut()
+            .repeats(captured_us, is_base, share, WebClock::now())
+    }
+
+    /// Encodes a picture for a layer; a sharp one at its best.
     fn encode(
         self: &Rc<Self>,
         picture: &VideoFrame,
-        spatial: u8,
-        slot: &mut EncoderSlot,
+        sharp: bool,
+        (spatial, slot): (u8, &mut EncoderSlot),
         aim: Aim,
     ) -> Result<Outcome, String> {
         let encoder = match slot.encoder.take() {
@@ -404,7 +439,11 @@ impl Sending {
             slot.last_keyframe = now;
         }
         // A failure shows in `has_failed` with the next picture.
-        encoder.encode(picture, keyframe).ok();
+        if sharp {
+            encoder.encode_sharp(picture, keyframe).ok();
+        } else {
+            encoder.encode(picture, keyframe).ok();
+        }
         Ok(Outcome::Encoded)
     }
 
@@ -475,6 +514,13 @@ impl Sending {
             sent.decoder = picture.decoder;
         }
         let bytes = picture.payload.len();
+        let is_base = picture.temporal == 0;
+        sent.since_base = if is_base { 0 } else { sent.since_base + 1 };
+        let usual = f64::from(self.source.parameters.largest().bitrate_bps.max(1));
+        let takes = bytes as f64 * 8.0 / usual;
+        self.still
+            .borrow_mut()
+            .encoded(picture.stamp_us, is_base, takes, WebClock::now());
         let frame = EncodedFrame {
             track: self.source.track,
             spatial,
@@ -496,10 +542,10 @@ impl Sending {
     }
 }
 
-/// The same picture, as if it had been captured a moment later.
-fn repeated(picture: &VideoFrame) -> Option<Guard<VideoFrame>> {
+/// The same picture, as if it had been captured so much later.
+fn repeated(picture: &VideoFrame, after: Duration) -> Option<Guard<VideoFrame>> {
     let init = VideoFrameInit::new();
-    init.set_timestamp_f64(picture.timestamp() + REPEAT_AFTER.as_micros() as f64);
+    init.set_timestamp_f64(picture.timestamp() + after.as_micros() as f64);
     VideoFrame::new_with_video_frame_and_video_frame_init(picture, &init)
         .ok()
         .map(Guard::new)

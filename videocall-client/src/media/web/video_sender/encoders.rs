@@ -74,6 +74,11 @@ impl EncoderSlot {
         }
     }
 
+    /// Pictures from one base picture to the next.
+    pub(super) fn period(&self) -> u32 {
+        1 << (temporal_layers(self.encoding.mode) - 1)
+    }
+
     /// Whether this picture is one of those that the frame rate has room for. Cameras are not exact, so one that
     /// comes a little early is in time.
     pub(super) fn is_due(&mut self, captured_us: i64, frames_per_second: u32) -> bool {

@@ -28,6 +28,7 @@ impl VideoSource {
                 mode: Some("L1T3"),
                 hardware: HardwareAcceleration::NoPreference,
                 constant: true,
+                quantizer: false,
                 width: layer.size.0,
                 height: layer.size.1,
             };
