@@ -49,7 +49,15 @@ impl Sender {
 
 async fn read(mut stream: SplitStream<Socket>, events: mpsc::Sender<Event>) {
     let mut code = None;
-    while let Some(Ok(message)) = stream.next().await {
+    loop {
+        let next = tokio::select! {
+            next = stream.next() => next,
+            // Nothing may ever come that would tell; pings would be answered as long as anybody reads.
+            () = events.closed() => return,
+        };
+        let Some(Ok(message)) = next else {
+            break;
+        };
         let packet = match message {
             Message::Binary(packet) => packet,
             // The relay ends the TCP connection in its own time.
