@@ -8,6 +8,7 @@ pub mod bench;
 mod cable;
 mod call;
 mod collector;
+pub mod dialogue;
 mod metrics;
 mod process;
 pub mod proxy;

@@ -8,11 +8,10 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context as _, bail};
-use e2e::Cable;
 use e2e::proxy::{Conditions, UdpProxy};
+use e2e::{Cable, dialogue};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -63,19 +62,6 @@ async fn main() -> anyhow::Result<()> {
         .parse()
         .with_context(|| format!("'{target}' is no address with a port"))?;
     let way = Way::open(&kind, target).await?;
-    say(&json!({ "address": way.address() }));
-    let mut lines = BufReader::new(tokio::io::stdin()).lines();
-    while let Some(line) = lines.next_line().await? {
-        let answer = match serde_json::from_str(&line) {
-            Ok(command) => way.obey(command).await,
-            Err(error) => Err(error.into()),
-        };
-        say(&answer.unwrap_or_else(|error| json!({ "error": error.to_string() })));
-    }
-    Ok(())
-}
-
-#[expect(clippy::print_stdout, reason = "what it prints is read by another program")]
-fn say(answer: &Value) {
-    println!("{answer}");
+    dialogue::say(&json!({ "address": way.address() }));
+    dialogue::answer_each(async |command| way.obey(command).await).await
 }

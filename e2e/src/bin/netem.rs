@@ -6,10 +6,10 @@
 //! has passed since. Each line is answered with one. It ends with its input.
 
 use anyhow::Context as _;
+use e2e::dialogue;
 use e2e::proxy::{Conditions, Wire};
 use serde::Deserialize;
-use serde_json::json;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Deserialize)]
@@ -27,35 +27,26 @@ async fn main() -> anyhow::Result<()> {
         .parse()
         .with_context(|| format!("'{number}' is no number up to 65535"))?;
     let wire = Wire::new(number, Conditions::default()).await?;
-    say(&json!({ "namespace": wire.namespace(), "near": wire.near(), "far": wire.far() }));
-    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    dialogue::say(&json!({ "namespace": wire.namespace(), "near": wire.near(), "far": wire.far() }));
     let mut terminate = signal(SignalKind::terminate())?;
-    loop {
-        let line = tokio::select! {
-            line = lines.next_line() => line?,
-            // The namespace goes in an orderly way.
-            _ = terminate.recv() => None,
-            _ = tokio::signal::ctrl_c() => None,
-        };
-        let Some(line) = line else {
-            return Ok(());
-        };
-        match serde_json::from_str(&line) {
-            Ok(Command::Begin(conditions)) => {
-                wire.begin(*conditions);
-                say(&json!({ "begun": true }));
-            }
-            Ok(Command::Forget) => {
-                wire.forget();
-                say(&json!({ "forgotten": true }));
-            }
-            Ok(Command::Report) => say(&serde_json::to_value(wire.report())?),
-            Err(error) => say(&json!({ "error": error.to_string() })),
-        }
+    tokio::select! {
+        ended = dialogue::answer_each(async |command| obey(&wire, command)) => ended,
+        // The namespace goes in an orderly way.
+        _ = terminate.recv() => Ok(()),
+        _ = tokio::signal::ctrl_c() => Ok(()),
     }
 }
 
-#[expect(clippy::print_stdout, reason = "what it prints is read by another program")]
-fn say(answer: &serde_json::Value) {
-    println!("{answer}");
+fn obey(wire: &Wire, command: Command) -> anyhow::Result<Value> {
+    Ok(match command {
+        Command::Begin(conditions) => {
+            wire.begin(*conditions);
+            json!({ "begun": true })
+        }
+        Command::Forget => {
+            wire.forget();
+            json!({ "forgotten": true })
+        }
+        Command::Report => serde_json::to_value(wire.report())?,
+    })
 }
