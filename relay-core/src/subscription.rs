@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use videocall_types::limits::MAX_SPATIAL_LAYERS;
-use videocall_types::{FrameHeader, LayerInfo, Subscription as Wish, Timestamp};
+use videocall_types::{FrameHeader, LayerInfo, Subscription as Wish, Timestamp, fills};
 
 use crate::Member;
 use crate::downlink::Restriction;
@@ -18,10 +18,6 @@ const NONE: u8 = u8::MAX;
 
 /// The largest layer there is, whichever that is.
 const LARGEST: u8 = MAX_SPATIAL_LAYERS - 1;
-
-/// A picture may be shown at 5/4 of its size: blowing it up by less than that is hardly seen, and the
-/// next layer costs three to four times the bits.
-const UPSCALE: (u64, u64) = (5, 4);
 
 /// One receiver's wish for one track.
 #[derive(Debug)]
@@ -139,9 +135,7 @@ pub(crate) fn layer_for(wish: &Wish, layers: &[LayerInfo]) -> u8 {
     if wish.width == 0 || wish.height == 0 {
         return layers.iter().map(|layer| layer.spatial).max().unwrap_or(LARGEST);
     }
-    let (most, of) = UPSCALE;
-    let fills = |shown: u32, pixels: u32| u64::from(shown) * of <= u64::from(pixels) * most;
-    let suffices = |layer: &&LayerInfo| fills(wish.width, layer.width) || fills(wish.height, layer.height);
+    let suffices = |layer: &&LayerInfo| fills((layer.width, layer.height), (wish.width, wish.height));
     let smallest = layers.iter().filter(suffices).map(|layer| layer.spatial).min();
     let largest = || layers.iter().map(|layer| layer.spatial).max();
     smallest.or_else(largest).unwrap_or(LARGEST)

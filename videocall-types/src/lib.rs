@@ -32,6 +32,6 @@ pub use ids::{
 pub use message::{
     CallMinute, Capabilities, ClientMessage, ClientReport, Closing, Hello, Interest, LayerArrival, LayerInfo,
     MessageError, Participant, RelayChange, RelayInterest, RelayMessage, RelayState, ServerMessage,
-    SessionLimits, Speaker, Subscription, TrackInfo, TrackInterest, Welcome, is_frame,
+    SessionLimits, Speaker, Subscription, TrackInfo, TrackInterest, Welcome, fills, is_frame,
 };
 pub use time::Timestamp;

@@ -226,6 +226,16 @@ pub struct LayerInfo {
     pub bitrate_bps: u32,
 }
 
+/// Whether a picture of this size, width and height in pixels, is enough where so many pixels of a display are to be
+/// filled. One side has to, the rest is cut off; and blowing a picture up by a quarter is hardly seen, while the next
+/// layer costs three to four times the bits.
+pub const fn fills(size: (u32, u32), shown: (u32, u32)) -> bool {
+    const fn are_enough(pixels: u32, shown: u32) -> bool {
+        shown as u64 * 4 <= pixels as u64 * 5
+    }
+    are_enough(size.0, shown.0) || are_enough(size.1, shown.1)
+}
+
 /// Somebody in a meeting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Participant {

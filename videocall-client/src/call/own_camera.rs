@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use videocall_types::fills;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
@@ -13,9 +14,6 @@ use crate::media::camera_size::CameraSize;
 use crate::media::parameters::CAMERA;
 use crate::media::web::devices;
 use crate::media::web::js;
-
-/// Pixels that are shown larger by no more than this are enough for the own picture, as for everybody else's.
-const UPSCALE: f64 = 1.25;
 
 /// The camera's size and the own picture's.
 pub(super) struct OwnCamera {
@@ -109,11 +107,11 @@ impl Drop for OwnCamera {
 
 impl State {
     /// Pixels of the display that the own picture takes.
-    fn shown(&self) -> (f64, f64) {
+    fn shown(&self) -> (u32, u32) {
         let scale = js::window().map_or(1.0, |window| window.device_pixel_ratio());
         let view = self.view.borrow();
-        let pixels = |length: i32| f64::from(length) * scale;
-        view.as_ref().map_or((0.0, 0.0), |view| {
+        let pixels = |length: i32| (f64::from(length) * scale) as u32;
+        view.as_ref().map_or((0, 0), |view| {
             (pixels(view.client_width()), pixels(view.client_height()))
         })
     }
@@ -160,14 +158,11 @@ impl State {
 
 impl Camera {
     /// What is enough for what is encoded and for the own picture of this size; all without.
-    fn enough_for(&self, (width, height): (f64, f64)) -> Option<CameraSize> {
+    fn enough_for(&self, shown: (u32, u32)) -> Option<CameraSize> {
         let encoded = self.encoded?;
-        let fills = |shown: f64, pixels: u32| shown <= f64::from(pixels) * UPSCALE;
         let planned = CAMERA.plan(self.full.0, self.full.1);
-        let enough = planned
-            .iter()
-            .map(|layer| layer.size)
-            .find(|size| size.0 >= encoded.width && (fills(width, size.0) || fills(height, size.1)))?;
+        let mut sizes = planned.iter().map(|layer| layer.size);
+        let enough = sizes.find(|size| size.0 >= encoded.width && fills(*size, shown))?;
         let size = CameraSize {
             width: enough.0,
             height: enough.1,
