@@ -16,7 +16,7 @@ const HERTZ = 900;
 
 /** Within this after the last movement the picture is as it was, milliseconds. */
 const STILL_WITHIN = 1_000;
-/** Decibels of the peak signal-to-noise ratio of the brightness: 38 and more cannot be told from the original. */
+/** Decibels of the peak signal-to-noise ratio of the brightness: small print without the marks of a low bitrate. */
 const SHARP = 38;
 
 const ROUNDS = 3;

@@ -57,7 +57,7 @@ pub fn write(writer: Arc<dyn Writer>) {
     }
 }
 
-/// Runs what gives a packet to its receivers.
+/// Runs what gives a packet to its receivers, in a task of tokio's runtime: that is where batches go.
 pub(crate) fn run<T>(give: impl FnOnce() -> T) -> T {
     let _open = Open::new();
     give()

@@ -81,8 +81,6 @@ struct Sending {
     still: RefCell<Still>,
     /// What the camera gives and is asked for.
     sizing: RefCell<CameraSizing>,
-    /// Pixels of the newest capture.
-    captured: Cell<Option<(u32, u32)>>,
 }
 
 /// What each layer is to have, if it is encoded.
@@ -124,7 +122,6 @@ impl VideoSender {
             load: RefCell::default(),
             still: RefCell::default(),
             sizing: RefCell::new(sizing),
-            captured: Cell::default(),
             keyframes_wanted: Cell::new(LayerSet::ALL),
             broken: Cell::default(),
             clock: RefCell::default(),
@@ -198,6 +195,7 @@ impl VideoSender {
         let newest = sent.iter().rfind(is_recent);
         let newest = newest.or_else(|| sent.iter().rfind(|layer| layer.decoder.is_some()));
         let decoder = newest.and_then(|layer| layer.decoder.as_ref());
+        let captured = self.0.sizing.borrow().newest();
         let sum = |of: fn(&RateMeter) -> u64| sent.iter().map(|layer| of(&layer.meter)).sum();
         LocalTrackStats {
             track: self.0.source.track,
@@ -210,8 +208,8 @@ impl VideoSender {
             fps: Some(newest.map_or(0.0, |layer| layer.meter.frames_per_second(now))),
             width: decoder.map(|decoder| decoder.width),
             height: decoder.map(|decoder| decoder.height),
-            capture_width: self.0.captured.get().map(|size| size.0),
-            capture_height: self.0.captured.get().map(|size| size.1),
+            capture_width: captured.map(|size| size.0),
+            capture_height: captured.map(|size| size.1),
             audio_level: None,
             layers_wanted: None,
         }
@@ -316,7 +314,6 @@ impl Sending {
 
     fn note_size(&self, picture: &VideoFrame, captured_us: i64, now: Timestamp) {
         let size = (picture.display_width(), picture.display_height());
-        self.captured.set(Some(size));
         self.sizing.borrow_mut().captured(size, captured_us, now);
     }
 
