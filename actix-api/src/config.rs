@@ -54,7 +54,7 @@ pub struct Settings {
 }
 
 /// What the HTTP side serves, and to whom.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "HTTP")]
 pub struct HttpSettings {
     /// Folder of the built web page; without it only the interfaces for programs are served
@@ -100,6 +100,36 @@ pub struct HttpSettings {
     /// Threads that serve connections [default: one per core]
     #[arg(long, env = "VIDEOCALL_HTTP_THREADS", value_name = "N")]
     pub http_threads: Option<NonZeroU32>,
+
+    /// Congestion control of TCP connections, by the name that Linux has for it, or system for what the system uses;
+    /// that is used, too, where there is none of this name (modprobe tcp_bbr loads bbr)
+    #[arg(
+        long,
+        env = "VIDEOCALL_TCP_CONGESTION_CONTROL",
+        value_name = "NAME",
+        default_value = DEFAULT_TCP_CONGESTION_CONTROL
+    )]
+    pub tcp_congestion_control: String,
+}
+
+/// What stands for the system's choice among TCP's congestion controls.
+pub(crate) const SYSTEM_CONGESTION_CONTROL: &str = "system";
+
+/// Bears loss that is no congestion; how much waits on the way is bounded by the relay itself.
+const DEFAULT_TCP_CONGESTION_CONTROL: &str = "bbr";
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self {
+            ui_dir: None,
+            allowed_origin: Vec::new(),
+            embedder: Vec::new(),
+            trusted_proxies: Networks::default(),
+            proxy_header: ProxyHeader::default(),
+            http_threads: None,
+            tcp_congestion_control: DEFAULT_TCP_CONGESTION_CONTROL.to_owned(),
+        }
+    }
 }
 
 /// An origin, as it stands in a Content-Security-Policy: scheme, host and perhaps a port.

@@ -98,7 +98,7 @@ fn build(
         addresses: ClientAddresses::new(http.trusted_proxies.clone(), http.proxy_header),
         unlimited: parts.relay.settings().unlimited_networks.clone(),
     };
-    let doorkeeper = Doorkeeper::new(&parts.relay, &http.trusted_proxies);
+    let doorkeeper = Doorkeeper::new(&parts.relay, http);
     let overload = parts.relay.overload().clone();
     let shared = Shared {
         relay: web::Data::from(parts.relay),

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use actix_web::dev::Extensions;
 use actix_web::rt::net::TcpStream;
-use relay_runtime::{Connections, Networks, Relay};
-use socket2::SockRef;
+use relay_runtime::{Connections, Relay};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use videocall_types::limits::LIVENESS;
+
+use crate::config::{HttpSettings, SYSTEM_CONGESTION_CONTROL};
 
 /// Bytes the kernel holds that the path has not taken yet, beyond those in flight. Whatever waits there
 /// can no longer be reordered or dropped by importance: at 1 Mbit/s this is a quarter of a second.
@@ -22,18 +24,25 @@ const UNACKNOWLEDGED_TIMEOUT: Duration = LIVENESS.saturating_mul(4);
 
 /// Counts connections and turns away those that are too many.
 #[derive(Clone)]
-pub(crate) struct Doorkeeper(Arc<Connections>);
+pub(crate) struct Doorkeeper {
+    connections: Arc<Connections>,
+    /// The congestion control that connections get; `None` for the system's default.
+    congestion_control: Option<Arc<str>>,
+}
 
 impl Doorkeeper {
     /// Proxies have as many connections as they like; their clients are counted by what they ask for.
-    pub(crate) fn new(relay: &Relay, proxies: &Networks) -> Self {
-        Self(Connections::of_http(relay.settings(), proxies))
+    pub(crate) fn new(relay: &Relay, http: &HttpSettings) -> Self {
+        Self {
+            connections: Connections::of_http(relay.settings(), &http.trusted_proxies),
+            congestion_control: available(&http.tcp_congestion_control),
+        }
     }
 
     /// Called for every connection when it is accepted.
     pub(crate) fn admit(&self, stream: &TcpStream, data: &mut Extensions) {
         let address = stream.peer_addr().map(|peer| peer.ip());
-        match address.map(|address| self.0.accept(address)) {
+        match address.map(|address| self.connections.accept(address)) {
             // Counted as long as its data are kept, which is as long as it is open.
             Ok(Ok(place)) => {
                 data.insert(place);
@@ -41,8 +50,32 @@ impl Doorkeeper {
             Ok(Err(_)) | Err(_) => turn_away(stream),
         }
         // A packet leaves when it is there, whether or not the one before has arrived.
-        if let Err(error) = stream.set_nodelay(true).and_then(|()| set_options(stream)) {
+        let socket = SockRef::from(stream);
+        let set = socket
+            .set_tcp_nodelay(true)
+            .and_then(|()| set_options(&socket))
+            .and_then(|()| match &self.congestion_control {
+                Some(name) => control_congestion(&socket, name),
+                None => Ok(()),
+            });
+        if let Err(error) = set {
             tracing::debug!(%error, "a connection keeps the system's defaults");
+        }
+    }
+}
+
+/// The congestion control of this name, if the system has it and lets this process use it.
+fn available(name: &str) -> Option<Arc<str>> {
+    if name == SYSTEM_CONGESTION_CONTROL {
+        return None;
+    }
+    let tried = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))
+        .and_then(|socket| control_congestion(&SockRef::from(&socket), name));
+    match tried {
+        Ok(()) => Some(name.into()),
+        Err(error) => {
+            tracing::info!(name, %error, "TCP keeps the system's congestion control");
+            None
         }
     }
 }
@@ -53,16 +86,24 @@ fn turn_away(stream: &TcpStream) {
 }
 
 #[cfg(target_os = "linux")]
-fn set_options(stream: &TcpStream) -> std::io::Result<()> {
-    let socket = SockRef::from(stream);
+fn control_congestion(socket: &SockRef<'_>, name: &str) -> std::io::Result<()> {
+    socket.set_tcp_congestion(name.as_bytes())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn control_congestion(_: &SockRef<'_>, _: &str) -> std::io::Result<()> {
+    Err(std::io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(target_os = "linux")]
+fn set_options(socket: &SockRef<'_>) -> std::io::Result<()> {
     socket.set_tcp_notsent_lowat(MAX_UNSENT_BYTES)?;
     socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_TIMEOUT))
 }
 
 #[cfg(not(target_os = "linux"))]
-fn set_options(stream: &TcpStream) -> std::io::Result<()> {
+fn set_options(socket: &SockRef<'_>) -> std::io::Result<()> {
     let keepalive = socket2::TcpKeepalive::new().with_time(UNACKNOWLEDGED_TIMEOUT);
-    let socket = SockRef::from(stream);
     // Where the unsent bytes cannot be bounded directly, the whole buffer is.
     socket.set_send_buffer_size(4 * MAX_UNSENT_BYTES as usize)?;
     socket.set_tcp_keepalive(&keepalive)

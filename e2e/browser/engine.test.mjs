@@ -54,6 +54,37 @@ async function startsAndEnds(stage, step, engine) {
   });
 }
 
+async function cannotDecode(stage, step, engine) {
+  const server = await videocallServer(stage);
+  const [alice, bob] = await Promise.all([ALICE, BOB].map((who) => openPerson(stage, { ...who, engine })));
+  const tile = alice.page.locator('[data-testid="tile"][data-name="bob"]');
+  await alice.page.goto(`${server.url}/meeting/alice/decoders`);
+  await hasWorkers(alice, 1);
+  const [worker] = alice.page.workers();
+  await worker.evaluate(() => {
+    self.configure = VideoDecoder.prototype.configure;
+    VideoDecoder.prototype.configure = () => {
+      throw new DOMException('no such decoder', 'NotSupportedError');
+    };
+  });
+  await Promise.all([alice.press('join-button'), bob.join(server.url, 'decoders')]);
+
+  await step('a picture that the browser cannot decode: the tile says so, and the voice is heard', async () => {
+    await tile.and(alice.page.locator('[data-state="undecodable"]')).waitFor();
+    await tile.getByText('cannot decode').waitFor();
+    await alice.hears({ name: 'bob' }, BOB.hertz);
+    await bob.seesMoving({ name: 'alice' }, ALICE.colour);
+  });
+
+  await step('it is there as soon as it can be decoded', async () => {
+    await worker.evaluate(() => {
+      VideoDecoder.prototype.configure = self.configure;
+    });
+    await alice.seesMoving({ name: 'bob' }, BOB.colour);
+    equal(await tile.getAttribute('data-state'), 'live');
+  });
+}
+
 async function fails(stage, step) {
   const server = await videocallServer(stage);
   const [alice, bob] = await Promise.all([openPerson(stage, ALICE), openPerson(stage, BOB)]);
@@ -96,6 +127,7 @@ for (const engine of ENGINES) {
   scenario(`the thread of a call starts before it and ends with it: ${engine}`, (stage, step) =>
     startsAndEnds(stage, step, engine),
   );
+  scenario(`pictures cannot be decoded: ${engine}`, (stage, step) => cannotDecode(stage, step, engine));
 }
 
 scenario('the thread of a call fails', fails);

@@ -1,11 +1,9 @@
 //! The window.
 
-use std::any::Any;
+mod quinn;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use quinn_proto::RttEstimator;
-use quinn_proto::congestion::{Controller, ControllerFactory, ControllerMetrics};
 
 use crate::ack_delay::{AckDelay, Sample};
 use crate::competition::Competition;
@@ -99,12 +97,6 @@ impl Default for MediaConfig {
         Self {
             max_window: 8 * 1024 * 1024,
         }
-    }
-}
-
-impl ControllerFactory for MediaConfig {
-    fn build(self: Arc<Self>, now: Instant, current_mtu: u16) -> Box<dyn Controller> {
-        Box::new(Media::new(self, now, current_mtu))
     }
 }
 
@@ -265,7 +257,28 @@ impl Media {
             round_began: now,
             answered_at: now,
         };
-        media.set_window(media.initial_window() as f64);
+        media.set_window(media.initial_bytes() as f64);
+        media
+    }
+
+    /// A controller of a path of which it is known how long it takes while it is empty, and how many bytes per second
+    /// it carries at most.
+    pub(crate) fn on_known_path(
+        config: Arc<MediaConfig>,
+        now: Instant,
+        mtu: u16,
+        base: Duration,
+        rate: f64,
+    ) -> Self {
+        let mut media = Self::new(config, now, mtu);
+        media.starting = false;
+        media.settled = rate * (base + AIM).as_secs_f64();
+        media.set_window(media.settled);
+        media.delay.sample(Sample {
+            rtt: base,
+            at: now,
+            full: true,
+        });
         media
     }
 
@@ -421,7 +434,7 @@ impl Media {
         }
         self.loss.round();
         self.usage.round(signal.now);
-        let most = (self.usage.in_span() as f64 * HEADROOM).max(self.initial_window() as f64);
+        let most = (self.usage.in_span() as f64 * HEADROOM).max(self.initial_bytes() as f64);
         self.set_window(self.window.min(most));
         self.round_began = signal.now;
         self.drain_round(signal);
@@ -470,7 +483,7 @@ impl Media {
     /// there at once, where quinn's pacing with a round trip of seconds would let a call wait as long
     /// again).
     fn collapse(&mut self) {
-        let new = self.initial_window() as f64;
+        let new = self.initial_bytes() as f64;
         let again = self.starting && self.window <= new;
         self.set_window(if again {
             self.window / 2.0
@@ -485,16 +498,46 @@ impl Media {
     }
 }
 
-impl Controller for Media {
-    fn on_sent(&mut self, _now: Instant, bytes: u64, _last_packet_number: u64) {
+/// What happens to what is sent, in the words of quinn or of [`crate::Stream`].
+impl Media {
+    /// Bytes that may be on their way.
+    pub(crate) fn bytes(&self) -> u64 {
+        let window = self
+            .drain
+            .map_or(self.window, |drain| drain.window.min(self.window));
+        (window as u64).max(self.min_window())
+    }
+
+    fn initial_bytes(&self) -> u64 {
+        (INITIAL_PACKETS * self.mtu)
+            .min(self.config.max_window)
+            .max(self.min_window())
+    }
+
+    /// The path is far from what it could carry: finds out how far.
+    pub(crate) fn start_again(&mut self) {
+        self.starting = self.drain.is_none();
+    }
+
+    /// So many bytes leave.
+    pub(crate) fn sending(&mut self, bytes: u64) {
         self.usage.set(self.usage.in_flight.saturating_add(bytes));
     }
 
-    fn on_ack(&mut self, now: Instant, sent: Instant, bytes: u64, _app_limited: bool, rtt: &RttEstimator) {
-        self.acknowledged(now, sent, bytes, rtt.get());
+    /// So many bytes have arrived, the last of which left at this time; `in_flight` are still on their way.
+    pub(crate) fn arrived(
+        &mut self,
+        now: Instant,
+        sent: Instant,
+        bytes: u64,
+        in_flight: u64,
+        smoothed: Duration,
+    ) {
+        self.acknowledged(now, sent, bytes, smoothed);
+        self.end_acknowledged(now, in_flight);
     }
 
-    fn on_end_acks(&mut self, now: Instant, in_flight: u64, _app_limited: bool, _largest: Option<u64>) {
+    fn end_acknowledged(&mut self, now: Instant, in_flight: u64) {
         let Some(batch) = self.batch.take() else {
             return;
         };
@@ -511,60 +554,23 @@ impl Controller for Media {
         self.delivery.note(self.smoothed, now);
     }
 
-    fn on_congestion_event(
-        &mut self,
-        now: Instant,
-        sent: Instant,
-        is_persistent_congestion: bool,
-        lost_bytes: u64,
-    ) {
+    /// So many bytes of a packet that left at this time were lost, or it was marked, if none were. Congestion persists
+    /// when nothing has arrived for long.
+    fn lost(&mut self, now: Instant, sent: Instant, persists: bool, lost_bytes: u64) {
         self.usage.in_flight = self.usage.in_flight.saturating_sub(lost_bytes);
         self.loss.lost(lost_bytes);
         let marked = lost_bytes == 0;
-        let answers = marked || is_persistent_congestion || self.competition.competing();
+        let answers = marked || persists || self.competition.competing();
         if !answers || sent <= self.answered_at {
             return;
         }
         self.answered_at = now;
-        if is_persistent_congestion {
+        if persists {
             self.collapse();
             return;
         }
         self.starting = false;
         self.set_window(self.window * if marked { AFTER_MARK } else { AFTER_LOSS });
-    }
-
-    fn on_mtu_update(&mut self, new_mtu: u16) {
-        self.mtu = u64::from(new_mtu).max(1);
-        self.set_window(self.window);
-    }
-
-    fn window(&self) -> u64 {
-        let window = self
-            .drain
-            .map_or(self.window, |drain| drain.window.min(self.window));
-        (window as u64).max(self.min_window())
-    }
-
-    fn metrics(&self) -> ControllerMetrics {
-        let mut metrics = ControllerMetrics::default();
-        metrics.congestion_window = self.window();
-        metrics.pacing_rate = self.path_rate().map(|rate| rate.saturating_mul(8));
-        metrics
-    }
-
-    fn clone_box(&self) -> Box<dyn Controller> {
-        Box::new(self.clone())
-    }
-
-    fn initial_window(&self) -> u64 {
-        (INITIAL_PACKETS * self.mtu)
-            .min(self.config.max_window)
-            .max(self.min_window())
-    }
-
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
     }
 }
 

@@ -1,4 +1,4 @@
-//! Congestion control for live media over QUIC.
+//! Congestion control for live media over QUIC, and over byte streams.
 //!
 //! [`MediaConfig`] makes quinn use [`Media`], a window that keeps the queue at the bottleneck short. Its
 //! structure is that of SCReAM (RFC 8298 §4.1.2): a window for self-clocking, an aim for the queueing
@@ -15,6 +15,8 @@
 //! - Loss without delay is taken for the weather, up to a bound: the rule of Google's congestion control
 //!   (draft-ietf-rmcat-gcc-02 §6).
 //!
+//! [`Stream`] bounds what is given to a WebSocket by the same window.
+//!
 //! Pacing, loss detection and the order of streams are quinn's; how much to send at all is decided by
 //! whoever fills the streams.
 
@@ -24,5 +26,7 @@ mod controller;
 mod delay;
 mod delivery;
 mod loss;
+mod stream;
 
 pub use controller::{Media, MediaConfig};
+pub use stream::Stream;

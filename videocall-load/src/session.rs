@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 use videocall_types::api::RelayEndpoint;
 use videocall_types::limits::{PING_INTERVAL, PROTOCOL_VERSION};
@@ -26,9 +26,6 @@ const ENTER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Messages above this are about the meeting, which a load does not look at.
 const LOOKED_AT_BYTES: usize = 256;
-
-/// Pings that wait for an answer; only the newest has to be answered.
-const PONGS: usize = 2;
 
 /// How far a run is; each stage includes those before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,7 +92,7 @@ pub(crate) async fn attend(
     });
     let entering = timeout(ENTER_TIMEOUT, member.connect()).await;
     let (intake, outlet, greeting) = entering.context("nobody answers")??;
-    let (pongs, asked) = mpsc::channel(PONGS);
+    let (pongs, asked) = watch::channel(Bytes::new());
     let speaking = Speaking {
         member: &member,
         outlet,
@@ -258,7 +255,8 @@ impl Inbox {
 struct Speaking<'a> {
     member: &'a Member,
     outlet: Outlet,
-    asked: mpsc::Receiver<Bytes>,
+    /// The newest ping; those before need no answer (RFC 6455 §5.5.3).
+    asked: watch::Receiver<Bytes>,
 }
 
 impl Speaking<'_> {
@@ -326,7 +324,10 @@ impl Speaking<'_> {
                 due = next(&mut sending) => if let Some(sending) = &mut sending {
                     sending.send(due, &mut self.outlet).await?;
                 },
-                Some(ping) = self.asked.recv() => self.outlet.pong(&ping).await?,
+                Ok(()) = self.asked.changed() => {
+                    let ping = self.asked.borrow_and_update().clone();
+                    self.outlet.pong(&ping).await?;
+                },
                 _ = pings.tick(), if greeted => self.outlet.control(&ping()).await?,
                 _ = stage.changed() => {}
                 _ = &mut *leave => return Ok(()),

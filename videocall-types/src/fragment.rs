@@ -1,4 +1,5 @@
-//! Packets above what a NATS message may have: cut into fragments, and put together again.
+//! Packets above what a NATS message may have, or a slow WebSocket takes at a time: cut into fragments, and put together
+//! again.
 //!
 //! Which packets are cut, how large a message may be, and what happens to a packet once it is whole
 //! is left to the relays.
@@ -187,6 +188,14 @@ impl Reassembler {
         }
         self.enforce();
         Ok(None)
+    }
+
+    /// A packet as it came, or the one that it completes if it is a fragment; one that cannot be used is dropped.
+    pub fn join(&mut self, packet: Bytes) -> Option<Bytes> {
+        match is_fragment(&packet) {
+            true => self.push(&packet).ok().flatten(),
+            false => Some(packet),
+        }
     }
 
     /// Bytes that wait, with what it takes to keep them.

@@ -103,7 +103,7 @@ pub const RELAY_HEARTBEAT: Duration = Duration::from_millis(1000);
 /// A relay not heard for this long is gone, and its participants with it.
 pub const RELAY_LIVENESS: Duration = Duration::from_millis(5000);
 
-/// Fragments of one packet between relays. The largest packet takes this many at messages of 1 KiB;
+/// Fragments of one packet, between relays or over a slow WebSocket. The largest packet takes this many at messages of 1 KiB;
 /// NATS allows 1 MiB unless told otherwise.
 pub const MAX_FRAGMENTS: u32 = 4400;
 

@@ -140,6 +140,8 @@ pub struct CallText {
     pub alone_hint: &'static str,
     /// While the picture of somebody has not arrived.
     pub waiting: &'static str,
+    /// In a tile whose pictures the browser cannot decode.
+    pub undecodable: &'static str,
     /// Label of a microphone that is closed.
     pub muted: &'static str,
     /// Label of a microphone that is open.

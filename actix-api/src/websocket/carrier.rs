@@ -94,7 +94,7 @@ impl WebSocketCarrier {
             sending: Arc::new(Sending {
                 outlet: Mutex::new(Outlet {
                     socket: writing,
-                    writer: Writer::default(),
+                    writer: Writer::new(Instant::now().into_std()),
                 }),
                 task: AtomicWaker::new(),
             }),
@@ -133,7 +133,10 @@ impl WebSocketCarrier {
                     ingress.alive();
                     self.say(|writer| writer.pong(payload));
                 }
-                Event::Pong => ingress.alive(),
+                Event::Pong(payload) => {
+                    ingress.alive();
+                    self.answered(&payload, ingress);
+                }
                 Event::Close(code) => return Err(self.closed_by_peer(code)),
             }
         }
@@ -151,6 +154,19 @@ impl WebSocketCarrier {
         }
     }
 
+    /// Takes the answer to a ping, which may make room on the path.
+    fn answered(&self, payload: &[u8], ingress: &Ingress) {
+        let now = Instant::now().into_std();
+        let writer = &mut self.sending.outlet.lock().writer;
+        let may_have_room = writer.answered(payload, now);
+        if let Some(rate) = writer.path_rate() {
+            ingress.path_rate(rate.saturating_mul(8));
+        }
+        if may_have_room {
+            self.sending.task.wake();
+        }
+    }
+
     /// Queues a control frame.
     fn say(&self, what: impl FnOnce(&mut Writer)) {
         what(&mut self.sending.outlet.lock().writer);
@@ -161,7 +177,7 @@ impl WebSocketCarrier {
     /// top of bytes that nobody has read would reset the connection, and the reason could be lost with it
     /// (RFC 1122 §4.2.2.13).
     async fn part(&self) -> io::Result<()> {
-        poll_fn(|cx| self.sending.poll(|| Poll::Ready(None), cx)).await?;
+        poll_fn(|cx| self.sending.poll(|_| Poll::Ready(None), cx)).await?;
         poll_fn(|cx| Pin::new(&mut self.sending.outlet.lock().socket).poll_shutdown(cx)).await?;
         poll_fn(|cx| {
             let receiving = &mut *self.receiving.lock();
@@ -182,35 +198,47 @@ impl Sending {
     /// Writes what the source yields until it ends, or the close frame has left.
     fn poll(
         &self,
-        source: impl FnMut() -> Poll<Option<Bytes>>,
+        source: impl FnMut(ClassSet) -> Poll<Option<Bytes>>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         // First, so that whoever finds the outlet taken can rely on another look.
         self.task.register(cx.waker());
         let Outlet { socket, writer } = &mut *self.outlet.lock();
-        writer.drain(source, |slices| {
+        writer.drain(Instant::now().into_std(), source, |slices| {
             Pin::new(&mut *socket).poll_write_vectored(cx, slices)
         })
     }
 
     /// As [`Sending::poll`], as far as that can be done now. The task is woken for the rest.
-    fn write_now(&self, source: impl FnMut() -> Poll<Option<Bytes>>) {
+    fn write_now(&self, source: impl FnMut(ClassSet) -> Poll<Option<Bytes>>) {
         let Some(mut outlet) = self.outlet.try_lock() else {
             return self.task.wake();
         };
         let Outlet { socket, writer } = &mut *outlet;
         let mut full = false;
-        let drained = writer.drain(source, |slices| match send_now(socket, slices) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                full = true;
-                Poll::Pending
+        let drained = writer.drain(Instant::now().into_std(), source, |slices| {
+            match send_now(socket, slices) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    full = true;
+                    Poll::Pending
+                }
+                written => Poll::Ready(written),
             }
-            written => Poll::Ready(written),
         });
         drop(outlet);
         if full || drained.is_ready() {
             self.task.wake();
         }
+    }
+}
+
+/// As long as answers to pings are read; what leaves after that must not wait for them.
+struct Listening<'a>(&'a Sending);
+
+impl Drop for Listening<'_> {
+    fn drop(&mut self) {
+        self.0.outlet.lock().writer.unheard();
+        self.0.task.wake();
     }
 }
 
@@ -231,9 +259,9 @@ impl Prompt {
         })
     }
 
-    fn next_packet(&self) -> Poll<Option<Bytes>> {
+    fn next_packet(&self, classes: ClassSet) -> Poll<Option<Bytes>> {
         let mut context = Context::from_waker(&self.bell);
-        let next = ready!(self.egress.poll_next(ClassSet::ALL, &mut context));
+        let next = ready!(self.egress.poll_next(classes, &mut context));
         Poll::Ready(next.map(|outgoing| {
             self.egress.handed_over([(outgoing.class, outgoing.queued_at)]);
             outgoing.packet
@@ -243,7 +271,7 @@ impl Prompt {
 
 impl fan_out::Writer for Prompt {
     fn write_now(&self) {
-        self.sending.write_now(|| self.next_packet());
+        self.sending.write_now(|classes| self.next_packet(classes));
     }
 
     fn write_later(&self) {
@@ -284,6 +312,7 @@ impl Carrier for WebSocketCarrier {
     async fn read(&self, ingress: &Ingress) -> Disconnect {
         let mut pings = interval_at(Instant::now() + PING_INTERVAL, PING_INTERVAL);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let _listening = Listening(&self.sending);
         loop {
             tokio::select! {
                 disconnect = poll_fn(|cx| self.poll_receive(ingress, cx)) => return disconnect,
@@ -294,7 +323,7 @@ impl Carrier for WebSocketCarrier {
 
     async fn write(&self, egress: &Arc<Egress>) -> Disconnect {
         let prompt = Prompt::new(self.sending.clone(), egress.clone());
-        match poll_fn(|cx| self.sending.poll(|| prompt.next_packet(), cx)).await {
+        match poll_fn(|cx| self.sending.poll(|classes| prompt.next_packet(classes), cx)).await {
             Ok(()) => Disconnect::Finished,
             Err(error) => Disconnect::Lost(error.to_string()),
         }

@@ -30,8 +30,8 @@ pub(super) enum Event {
     Packet(Bytes),
     /// To be answered with a pong of the same payload.
     Ping(Bytes),
-    /// The answer to a ping.
-    Pong,
+    /// The answer to a ping, with its payload.
+    Pong(Bytes),
     /// The client closes, with this code if it gave one.
     Close(Option<u16>),
 }
@@ -220,7 +220,7 @@ impl Decoder {
         let payload = self.control.split().freeze();
         Ok(Some(match frame.opcode {
             PING => Event::Ping(payload),
-            PONG => Event::Pong,
+            PONG => Event::Pong(payload),
             _ => Event::Close(close_code(payload)?),
         }))
     }

@@ -12,6 +12,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use videocall_types::CloseCode;
 use videocall_types::api::RelayEndpoint;
+use videocall_types::fragment::Reassembler;
 
 use super::Event;
 
@@ -49,6 +50,7 @@ impl Sender {
 
 async fn read(mut stream: SplitStream<Socket>, events: mpsc::Sender<Event>) {
     let mut code = None;
+    let mut fragments = Reassembler::default();
     loop {
         let next = tokio::select! {
             next = stream.next() => next,
@@ -59,7 +61,10 @@ async fn read(mut stream: SplitStream<Socket>, events: mpsc::Sender<Event>) {
             break;
         };
         let packet = match message {
-            Message::Binary(packet) => packet,
+            Message::Binary(packet) => match fragments.join(packet) {
+                Some(packet) => packet,
+                None => continue,
+            },
             // The relay ends the TCP connection in its own time.
             Message::Close(frame) => {
                 code = frame.and_then(|frame| CloseCode::from_websocket(frame.code.into()));

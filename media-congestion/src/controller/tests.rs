@@ -1,6 +1,7 @@
 //! Whatever quinn says and in which order, the window stays within its bounds.
 
 use proptest::prelude::*;
+use quinn_proto::congestion::Controller as _;
 
 use super::*;
 

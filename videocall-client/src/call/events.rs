@@ -62,16 +62,19 @@ pub enum PictureState {
     Live,
     /// None has come yet, or none for a while.
     Waiting,
+    /// They come, but this browser's decoders give them up.
+    Undecodable,
     /// The sender has switched it off.
     Off,
 }
 
 impl PictureState {
-    /// `live`, `waiting` or `off`.
+    /// `live`, `waiting`, `undecodable` or `off`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Live => "live",
             Self::Waiting => "waiting",
+            Self::Undecodable => "undecodable",
             Self::Off => "off",
         }
     }

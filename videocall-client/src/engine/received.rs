@@ -196,6 +196,7 @@ impl Received {
             video.rest();
         }
         let last_picture = video.and_then(RemoteVideo::last_picture);
+        let undecodable = video.is_some_and(RemoteVideo::is_undecodable);
         drop(videos);
         let live = last_picture.is_some_and(|at| {
             at >= fresh_after
@@ -204,6 +205,7 @@ impl Received {
         let state = match (muted, live) {
             (true, _) => PictureState::Off,
             (false, true) => PictureState::Live,
+            (false, false) if undecodable => PictureState::Undecodable,
             (false, false) => PictureState::Waiting,
         };
         self.shown
@@ -220,7 +222,7 @@ impl Received {
             .shown
             .borrow()
             .get(&track)
-            .is_none_or(|shown| shown.state == PictureState::Waiting);
+            .is_none_or(|shown| matches!(shown.state, PictureState::Waiting | PictureState::Undecodable));
         let info = self
             .roster
             .borrow()

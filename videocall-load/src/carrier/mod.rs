@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rustls::ClientConfig;
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 use videocall_types::api::{RelayEndpoint, TransportKind};
 
 use crate::session::Inbox;
@@ -45,7 +45,7 @@ pub(crate) enum Intake {
 impl Intake {
     /// Hands packets to the inbox until the connection ends, which is an error, and to `pongs` what
     /// has to be answered.
-    pub(crate) async fn run(self, inbox: Inbox, pongs: mpsc::Sender<Bytes>) -> anyhow::Result<()> {
+    pub(crate) async fn run(self, inbox: Inbox, pongs: watch::Sender<Bytes>) -> anyhow::Result<()> {
         match self {
             Self::WebSocket(reader) => reader.run(inbox, pongs).await,
             Self::WebTransport(reader) => reader.run(inbox).await,

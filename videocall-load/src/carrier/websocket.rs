@@ -12,9 +12,11 @@ use bytes::Bytes;
 use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncWriteExt as _, ReadBuf, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::{Connector, MaybeTlsStream, client_async_tls_with_config};
+
+use videocall_types::fragment::{Reassembler, is_fragment};
 
 use crate::framing::{Cutter, Framing};
 use crate::session::Inbox;
@@ -43,6 +45,7 @@ thread_local! {
 pub(crate) struct Reader {
     stream: ReadHalf<Stream>,
     cutter: Cutter,
+    fragments: Reassembler,
 }
 
 pub(crate) struct Writer {
@@ -69,6 +72,7 @@ pub(super) async fn connect(url: &str, trust: &Arc<ClientConfig>) -> anyhow::Res
     let reader = Reader {
         stream: read,
         cutter: Cutter::new(Framing::WebSocket),
+        fragments: Reassembler::default(),
     };
     let writer = Writer {
         stream: write,
@@ -78,35 +82,47 @@ pub(super) async fn connect(url: &str, trust: &Arc<ClientConfig>) -> anyhow::Res
 }
 
 impl Reader {
-    pub(super) async fn run(mut self, mut inbox: Inbox, pongs: mpsc::Sender<Bytes>) -> anyhow::Result<()> {
+    pub(super) async fn run(mut self, mut inbox: Inbox, pongs: watch::Sender<Bytes>) -> anyhow::Result<()> {
         loop {
             if let Some(ping) = self.read(&mut inbox).await? {
-                // Only the newest ping has to be answered; one that waits is enough.
-                let _full = pongs.try_send(ping);
+                pongs.send_replace(ping);
             }
         }
     }
 
     /// Reads once; returns the payload of a ping.
     async fn read(&mut self, inbox: &mut Inbox) -> anyhow::Result<Option<Bytes>> {
-        let Self { stream, cutter } = self;
+        let Self {
+            stream,
+            cutter,
+            fragments,
+        } = self;
         poll_fn(|cx| {
             SCRATCH.with_borrow_mut(|scratch| {
                 let mut read = ReadBuf::new(scratch);
                 ready!(Pin::new(&mut *stream).poll_read(cx, &mut read))?;
-                Poll::Ready(take(cutter, read.filled(), inbox))
+                Poll::Ready(take(cutter, read.filled(), fragments, inbox))
             })
         })
         .await
     }
 }
 
-fn take(cutter: &mut Cutter, read: &[u8], inbox: &mut Inbox) -> anyhow::Result<Option<Bytes>> {
+fn take(
+    cutter: &mut Cutter,
+    read: &[u8],
+    fragments: &mut Reassembler,
+    inbox: &mut Inbox,
+) -> anyhow::Result<Option<Bytes>> {
     ensure!(!read.is_empty(), "the relay has ended the connection");
     let mut ping = None;
     cutter.feed(read, |head, payload| {
         ensure!(head.first & FINAL != 0, "a message in parts");
         match head.first & 0x0f {
+            BINARY if is_fragment(payload) => match fragments.push(&Bytes::copy_from_slice(payload))? {
+                Some(whole) => inbox.packet(&whole),
+                None => Ok(()),
+            },
             BINARY => inbox.packet(payload),
             PING => {
                 ping = Some(Bytes::copy_from_slice(payload));

@@ -69,14 +69,16 @@ pub(super) fn ScreenTile(props: &ScreenTileProps) -> Html {
     let person = &props.person;
     let Picture { track, state } = person.screen.unwrap_or(Picture::NONE);
     let label = (text.call.screen_of)(&person.label);
+    let undecodable = state == PictureState::Undecodable;
     html! {
         <div data-testid="tile" data-name={person.name.clone()} data-session={person.session.to_string()}
             data-track="screen" data-state={state.as_str()} class={FRAME} style={place(props.rect)}
             role="group" aria-label={label.clone()}>
             <RemotePicture call={props.call.clone()} {track} priority={Priority::Main} class="object-contain" />
             if state != PictureState::Live {
-                <p class="absolute inset-0 flex animate-breathe items-center justify-center bg-tile text-sm text-on-tile/70">
-                    { text.call.waiting }
+                <p class={classes!("absolute", "inset-0", "flex", "items-center", "justify-center", "bg-tile", "px-4",
+                    "text-center", "text-sm", "text-on-tile/70", (!undecodable).then_some("animate-breathe"))}>
+                    { if undecodable { text.call.undecodable } else { text.call.waiting } }
                 </p>
             }
             <TileLabel {label} sounds={person.screen_sound.is_some()} />

@@ -67,13 +67,18 @@ pub(super) fn StandIn(props: &StandInProps) -> Html {
         return Html::default();
     }
     let waiting = props.state == PictureState::Waiting;
+    let note = match props.state {
+        PictureState::Waiting => Some(text.call.waiting),
+        PictureState::Undecodable => Some(text.call.undecodable),
+        PictureState::Live | PictureState::Off => None,
+    };
     html! {
         <div class="absolute inset-0 flex flex-col items-center justify-center gap-3 bg-tile [@container(max-height:110px)]:pb-5">
             <span class={classes!(waiting.then_some("animate-breathe"))}>
                 <Avatar name={props.name.clone()} class="size-[clamp(2.25rem,32cqmin,7rem)] text-[clamp(0.875rem,12cqmin,2.5rem)]" />
             </span>
-            if waiting {
-                <span class="text-[13px] text-on-tile/70 @max-[240px]:sr-only">{ text.call.waiting }</span>
+            if let Some(note) = note {
+                <span class="px-4 text-center text-[13px] text-on-tile/70 @max-[240px]:sr-only">{ note }</span>
             }
         </div>
     }

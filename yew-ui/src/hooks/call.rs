@@ -187,6 +187,7 @@ const fn picture(state: ClientPicture) -> PictureState {
     match state {
         ClientPicture::Live => PictureState::Live,
         ClientPicture::Waiting => PictureState::Waiting,
+        ClientPicture::Undecodable => PictureState::Undecodable,
         ClientPicture::Off => PictureState::Off,
     }
 }

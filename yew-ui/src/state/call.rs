@@ -173,6 +173,8 @@ pub enum PictureState {
     Live,
     /// It is on but nothing has arrived (for a while).
     Waiting,
+    /// It is on but cannot be decoded here.
+    Undecodable,
     /// It is switched off.
     Off,
 }
@@ -606,11 +608,12 @@ impl Picture {
 }
 
 impl PictureState {
-    /// `live`, `waiting` or `off`: the word in `data-state`.
+    /// `live`, `waiting`, `undecodable` or `off`: the word in `data-state`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Live => "live",
             Self::Waiting => "waiting",
+            Self::Undecodable => "undecodable",
             Self::Off => "off",
         }
     }

@@ -63,6 +63,7 @@ pub(super) static TEXT: Text = Text {
         alone: "You are the only one here",
         alone_hint: "Send the link to whoever should join.",
         waiting: "Waiting for the picture",
+        undecodable: "This browser cannot decode this picture",
         muted: "Muted",
         unmuted: "Microphone on",
         camera_is_off: "Camera off",

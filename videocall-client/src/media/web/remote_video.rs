@@ -50,6 +50,9 @@ const BACKLOG_TIME: Duration = Duration::from_secs(2);
 const MAX_BACKLOG_FRAMES: usize = 64;
 const MAX_BACKLOG_BYTES: usize = 1024 * 1024;
 
+/// After so many failures in a row, pictures count as undecodable: one or two are what a lost piece of hardware leads to.
+const UNDECODABLE_FAILURES: u32 = 3;
+
 /// After so many failures in a row, keyframes are asked for less and less often: every 16 s in the end.
 const MAX_FAILURE_DOUBLINGS: u32 = 5;
 
@@ -186,6 +189,11 @@ impl RemoteVideo {
             offset_ms: self.0.timing.lips.borrow().offset_ms(now),
             ..self.0.figures.borrow().clone()
         }
+    }
+
+    /// Whether its decoders have failed again and again since the last picture.
+    pub(crate) fn is_undecodable(&self) -> bool {
+        self.0.failures.get() >= UNDECODABLE_FAILURES
     }
 
     pub(crate) fn last_picture(&self) -> Option<Timestamp> {

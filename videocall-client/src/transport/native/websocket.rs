@@ -1,4 +1,4 @@
-//! WebSocket (RFC 6455): one packet per binary message.
+//! WebSocket (RFC 6455): one packet, or a fragment of one, per binary message.
 
 use std::io;
 
@@ -13,6 +13,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 use videocall_types::CloseCode;
+use videocall_types::fragment::Reassembler;
 use videocall_types::limits::{MAX_FRAME_BYTES, MAX_SERVER_CONTROL_BYTES};
 
 use super::lane::{INBOX_CAPACITY, LaneReceiver, LaneSender, lane};
@@ -153,10 +154,13 @@ fn close_frame(code: CloseCode) -> CloseFrame {
 async fn read(mut stream: SplitStream<Socket>, inbox: mpsc::Sender<ConnectionEvent>) {
     let mut code = None;
     let mut reason = "the server closed the connection".to_owned();
+    let mut fragments = Reassembler::default();
     while let Some(message) = stream.next().await {
         match message {
             Ok(Message::Binary(packet)) => {
-                let _ = inbox.send(ConnectionEvent::Packet(packet)).await;
+                if let Some(packet) = fragments.join(packet) {
+                    let _ = inbox.send(ConnectionEvent::Packet(packet)).await;
+                }
             }
             Ok(Message::Close(Some(frame))) => {
                 code = CloseCode::from_websocket(frame.code.into());

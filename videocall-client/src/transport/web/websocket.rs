@@ -1,4 +1,4 @@
-//! A relay over WebSocket (RFC 6455, WHATWG WebSockets): one packet per binary message.
+//! A relay over WebSocket (RFC 6455, WHATWG WebSockets): one packet, or a fragment of one, per binary message.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures::channel::oneshot;
 use js_sys::{ArrayBuffer, Uint8Array};
 use videocall_types::CloseCode;
+use videocall_types::fragment::Reassembler;
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{BinaryType, CloseEvent, MessageEvent, WebSocket};
@@ -67,11 +68,15 @@ fn listen(socket: &WebSocket, inbox: &Inbox, opened: oneshot::Sender<()>) -> [Li
     });
     let message = Listener::new(socket, "message", {
         let inbox = inbox.clone();
+        let mut fragments = Reassembler::default();
         move |event| {
             // A relay sends binary messages only; a text is somebody else's protocol.
             let data = event.dyn_ref::<MessageEvent>().map(MessageEvent::data);
             if let Some(buffer) = data.and_then(|data| data.dyn_into::<ArrayBuffer>().ok()) {
-                inbox.push_or_drop(Bytes::from(Uint8Array::new(&buffer).to_vec()));
+                let packet = Bytes::from(Uint8Array::new(&buffer).to_vec());
+                if let Some(packet) = fragments.join(packet) {
+                    inbox.push_or_drop(packet);
+                }
             }
         }
     });
