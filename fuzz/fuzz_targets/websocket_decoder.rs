@@ -40,8 +40,8 @@ fuzz_target!(|data: &[u8]| {
     for event in whole.0 {
         match event {
             Event::Packet(packet) => assert!(packet.len() <= LIMITS.frame),
-            Event::Ping(payload) => assert!(payload.len() <= 125),
-            Event::Pong | Event::Close(_) => {}
+            Event::Ping(payload) | Event::Pong(payload) => assert!(payload.len() <= 125),
+            Event::Close(_) => {}
         }
     }
 });
