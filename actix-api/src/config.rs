@@ -1,5 +1,6 @@
 //! The settings of this server: flags, environment and file, in groups that videocall-server shares.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -54,7 +55,7 @@ pub struct Settings {
 }
 
 /// What the HTTP side serves, and to whom.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "HTTP")]
 pub struct HttpSettings {
     /// Folder of the built web page; without it only the interfaces for programs are served
@@ -107,28 +108,38 @@ pub struct HttpSettings {
         long,
         env = "VIDEOCALL_TCP_CONGESTION_CONTROL",
         value_name = "NAME",
-        default_value = DEFAULT_TCP_CONGESTION_CONTROL
+        default_value_t = TcpCongestionControl::default()
     )]
-    pub tcp_congestion_control: String,
+    pub tcp_congestion_control: TcpCongestionControl,
 }
 
-/// What stands for the system's choice among TCP's congestion controls.
-pub(crate) const SYSTEM_CONGESTION_CONTROL: &str = "system";
+/// A congestion control of TCP by the system's name for it, or `system`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TcpCongestionControl(String);
 
-/// Bears loss that is no congestion; how much waits on the way is bounded by the relay itself.
-const DEFAULT_TCP_CONGESTION_CONTROL: &str = "bbr";
+impl TcpCongestionControl {
+    /// Its name, unless the choice is the system's.
+    pub(crate) fn name(&self) -> Option<&str> {
+        (self.0 != "system").then_some(&self.0)
+    }
+}
 
-impl Default for HttpSettings {
+impl Default for TcpCongestionControl {
+    /// Bears loss that is no congestion; how much waits on the way is bounded by the relay itself.
     fn default() -> Self {
-        Self {
-            ui_dir: None,
-            allowed_origin: Vec::new(),
-            embedder: Vec::new(),
-            trusted_proxies: Networks::default(),
-            proxy_header: ProxyHeader::default(),
-            http_threads: None,
-            tcp_congestion_control: DEFAULT_TCP_CONGESTION_CONTROL.to_owned(),
-        }
+        Self("bbr".to_owned())
+    }
+}
+
+impl fmt::Display for TcpCongestionControl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<String> for TcpCongestionControl {
+    fn from(name: String) -> Self {
+        Self(name)
     }
 }
 

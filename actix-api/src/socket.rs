@@ -11,7 +11,7 @@ use relay_runtime::{Connections, Relay};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use videocall_types::limits::LIVENESS;
 
-use crate::config::{HttpSettings, SYSTEM_CONGESTION_CONTROL};
+use crate::config::{HttpSettings, TcpCongestionControl};
 
 /// Bytes the kernel holds that the path has not taken yet, beyond those in flight. Whatever waits there
 /// can no longer be reordered or dropped by importance: at 1 Mbit/s this is a quarter of a second.
@@ -64,11 +64,9 @@ impl Doorkeeper {
     }
 }
 
-/// The congestion control of this name, if the system has it and lets this process use it.
-fn available(name: &str) -> Option<Arc<str>> {
-    if name == SYSTEM_CONGESTION_CONTROL {
-        return None;
-    }
+/// The congestion control that was chosen, if the system has it and lets this process use it.
+fn available(chosen: &TcpCongestionControl) -> Option<Arc<str>> {
+    let name = chosen.name()?;
     let tried = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))
         .and_then(|socket| control_congestion(&SockRef::from(&socket), name));
     match tried {

@@ -11,10 +11,12 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame as RawFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+use videocall_types::fragment::{Reassembler, is_fragment};
 use videocall_types::limits::{HANDSHAKE_TIMEOUT, MAX_CONTROL_BYTES, MAX_FRAME_BYTES};
-use videocall_types::{ClientMessage, CloseCode, ServerMessage, SessionId};
+use videocall_types::{ClientMessage, CloseCode, FrameHeader, ServerMessage, SessionId};
 
 use crate::common::guest::{Arrival, Guest, PATIENCE, closing, connect, frame, hello};
+use crate::common::slow_line::slow_line;
 use crate::common::{Options, TestServer};
 use crate::rest::join;
 
@@ -251,6 +253,65 @@ async fn who_does_not_read_harms_nobody_and_costs_little() {
     }
     // Two megabytes of outbox, and what the kernel's buffers take on both sides of a loopback socket.
     assert!(received < FRAMES / 2, "{received} frames, {bytes} bytes waited");
+}
+
+#[tokio::test]
+async fn what_is_urgent_passes_the_pictures_on_a_slow_line() {
+    const LINE: usize = 50_000;
+    const PICTURE: usize = 5_000;
+    const PICTURES: Duration = Duration::from_millis(50);
+    /// By then the relay has noticed.
+    const SETTLED: Duration = Duration::from_secs(5);
+    const WATCHED: Duration = Duration::from_secs(4);
+    let server = TestServer::start(Options::default()).await;
+    let mut alice = Guest::join(&server, "alice").await;
+    let line = slow_line(server.address, LINE).await;
+    let mut bob = Guest::enter_at(&server, line, "bob", String::new()).await;
+    let session = alice.session();
+
+    let began = Instant::now();
+    let (mut fragments, mut cut) = (Reassembler::default(), 0);
+    let mut round_trips = Vec::new();
+    let mut pictures = tokio::time::interval(PICTURES);
+    let mut pings = tokio::time::interval(2 * PICTURES);
+    while began.elapsed() < SETTLED + WATCHED {
+        tokio::select! {
+            _ = pictures.tick() => {
+                let picture = alice.frame(PICTURE);
+                alice.send(picture).await;
+            }
+            _ = pings.tick() => {
+                let sent_at_us = began.elapsed().as_micros() as u64;
+                bob.send(ClientMessage::Ping { sent_at_us, rtt_us: 0 }.encode()).await;
+            }
+            message = bob.socket.next() => {
+                let Some(Ok(message)) = message else { panic!("{message:?}") };
+                let Message::Binary(packet) = message else { continue };
+                cut += usize::from(is_fragment(&packet));
+                let Some(packet) = fragments.join(packet) else { continue };
+                if let Ok(header) = FrameHeader::peek(&packet) {
+                    assert_eq!(packet, frame(session, header.sequence, PICTURE));
+                } else if let Ok(ServerMessage::Pong { sent_at_us, .. }) = ServerMessage::decode(&packet) {
+                    let now = began.elapsed();
+                    let sent_at = Duration::from_micros(sent_at_us);
+                    round_trips.extend((sent_at >= SETTLED).then(|| now.saturating_sub(sent_at)));
+                }
+            }
+            // What alice is told has to be read.
+            _ = alice.socket.next() => {}
+        }
+    }
+    round_trips.sort();
+    assert!(cut > 20, "{cut} fragments");
+    let [.., _] = &round_trips[..] else {
+        panic!("no answers")
+    };
+    let median = round_trips[round_trips.len() / 2];
+    assert!(
+        median < Duration::from_millis(300),
+        "{median:?} of {}",
+        round_trips.len()
+    );
 }
 
 #[tokio::test]

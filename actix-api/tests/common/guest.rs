@@ -1,5 +1,6 @@
 //! A participant over WebSocket, down to the frames of RFC 6455.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -43,8 +44,12 @@ pub(crate) enum Arrival {
 
 /// A WebSocket to the server's relay, on which nothing was said.
 pub(crate) async fn connect(server: &TestServer) -> WebSocketStream<TcpStream> {
-    let stream = TcpStream::connect(server.address).await.expect("connected");
-    let request = format!("ws://{}/ws", server.address)
+    connect_to(server.address).await
+}
+
+async fn connect_to(address: SocketAddr) -> WebSocketStream<TcpStream> {
+    let stream = TcpStream::connect(address).await.expect("connected");
+    let request = format!("ws://{address}/ws")
         .into_client_request()
         .expect("a valid address");
     client_async(request, stream).await.expect("upgraded").0
@@ -85,8 +90,18 @@ impl Guest {
     }
 
     pub(crate) async fn enter(server: &TestServer, name: &str, resume_token: String) -> Self {
+        Self::enter_at(server, server.address, name, resume_token).await
+    }
+
+    /// As somebody to whom the server is at this address.
+    pub(crate) async fn enter_at(
+        server: &TestServer,
+        address: SocketAddr,
+        name: &str,
+        resume_token: String,
+    ) -> Self {
         let ticket = join(&Client::new(), server, "demo", &json!({"user_id": name})).await;
-        let mut socket = connect(server).await;
+        let mut socket = connect_to(address).await;
         let hello = hello(ticket.token, resume_token);
         socket.send(Message::Binary(hello)).await.expect("sent");
         match arrival(&mut socket).await {

@@ -2,6 +2,7 @@
 
 pub(crate) mod guest;
 pub(crate) mod postgres;
+pub(crate) mod slow_line;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;

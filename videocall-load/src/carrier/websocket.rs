@@ -15,7 +15,6 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::{Connector, MaybeTlsStream, client_async_tls_with_config};
-
 use videocall_types::fragment::{Reassembler, is_fragment};
 
 use crate::framing::{Cutter, Framing};
