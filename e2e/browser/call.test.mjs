@@ -140,8 +140,12 @@ async function threePeople(stage, step, { engines, transports, limits }) {
     await Promise.all([alice, carol].map((person) => person.tileIs(screen, 'live')));
     await Promise.all(
       [alice, carol].map(async (person) => {
-        const { mean } = await person.sample(screen);
-        ok(mean.some((channel) => channel > 0), 'the shared screen is black');
+        // A tile is live with the first decoded picture; the display shows it with one of its next refreshes.
+        await until(
+          `${person.name} sees a picture of the screen`,
+          async () => (await person.sample(screen)).mean.some((channel) => channel > 0),
+          limits.prompt,
+        );
         await person.seesMoving({ name: 'bob' }, bob.colour);
       }),
     );
