@@ -37,6 +37,8 @@ pub(crate) struct Still {
     share: f64,
     /// The stamp of the last that was, microseconds of the capture's clock.
     stamp_us: Option<i64>,
+    /// It was of no use, and is made again at once; a second time it is not.
+    missed: bool,
     not_before: Timestamp,
 }
 
@@ -45,6 +47,7 @@ impl Still {
     pub(crate) fn moved(&mut self, now: Timestamp) {
         self.stands_since = now;
         self.sharp = false;
+        self.missed = false;
         self.run_up = 0;
     }
 
@@ -91,6 +94,9 @@ impl Still {
         }
         // Encoders that leave pictures out are hard to predict. What no other refers to is of no use.
         self.sharp &= is_base;
+        if !is_base && !std::mem::replace(&mut self.missed, true) {
+            return;
+        }
         let pause = Duration::try_from_secs_f64(seconds / self.share).unwrap_or(LONGEST_PAUSE);
         self.not_before = now + pause.min(LONGEST_PAUSE);
     }
@@ -152,8 +158,11 @@ mod tests {
         let mut still = Still::default();
         assert!(still.repeats(1, true, 1.0, at));
         still.encoded(1, false, 0.5, at);
-        assert!(!still.repeats(2, true, 1.0, at + Duration::from_millis(400)));
-        assert!(still.repeats(3, true, 1.0, at + Duration::from_millis(500)));
+        let at = at + Duration::from_millis(150);
+        assert!(still.repeats(2, true, 1.0, at), "the first time at once");
+        still.encoded(2, false, 0.5, at);
+        assert!(!still.repeats(3, true, 1.0, at + Duration::from_millis(400)));
+        assert!(still.repeats(4, true, 1.0, at + Duration::from_millis(500)));
     }
 
     #[test]
