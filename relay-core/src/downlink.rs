@@ -8,13 +8,20 @@
 //! additive probing with backoff of WebRTC's and LiveKit's downlink allocation, with the queue itself as
 //! the signal, because TCP and QUIC already control the rate below it.
 //!
+//! Beside that there is a [limit](limit) on the bits of pictures: where a sender's pictures go to such paths alone, it makes
+//! no more than they carry, and nothing has to be left out.
+//!
 //! Who is wanted in which size, keyframes, and switching between layers are left to subscriptions;
 //! queues to the outbox.
+
+mod limit;
 
 use std::time::Duration;
 
 use videocall_types::Timestamp;
 use videocall_types::limits::{MAX_SPATIAL_LAYERS, MAX_TEMPORAL_LAYERS};
+
+use limit::Limit;
 
 /// Waiting for longer than this is too much: with two networks, encoding and playing it is what
 /// still feels prompt, and several frames of any frame rate in use.
@@ -45,6 +52,11 @@ const KEYFRAME_GRACE: Duration = Duration::from_secs(1);
 /// A step up has failed when pictures wait too long within this time: a rate that is 1 % too high
 /// shows by then.
 const TRIAL: Duration = Duration::from_secs(10);
+
+/// Waiting for longer than this lowers a limit to which senders keep, and takes a step up of any back. So long nothing else is
+/// done: the sender has to hear of it.
+const WORTH_A_LIMIT: Duration = Duration::from_millis(60);
+const LIMIT_ACTS: Duration = Duration::from_millis(700);
 
 /// A step up that once failed has succeeded when it was calm for this long after it.
 const SETTLED: Duration = Duration::from_secs(4);
@@ -181,6 +193,9 @@ pub(crate) struct Downlink {
     /// The path's rate as far as it is known, bits per second, now and when a trial last failed.
     rate: Option<u64>,
     rate_at_failure: Option<u64>,
+    limit: Limit,
+    /// Senders keep to the limit.
+    heeded: bool,
 }
 
 impl Downlink {
@@ -199,6 +214,8 @@ impl Downlink {
             wait: FIRST_WAIT,
             rate: None,
             rate_at_failure: None,
+            limit: Limit::new(now),
+            heeded: false,
         }
     }
 
@@ -207,8 +224,19 @@ impl Downlink {
         self.restriction
     }
 
-    /// A frame of video left that was queued at this time.
-    pub(crate) fn video(&mut self, queued_at: Timestamp, now: Timestamp) {
+    /// The bits of pictures a second that the path carries, where it has not carried all that was sent.
+    pub(crate) const fn limit(&self) -> Option<u64> {
+        self.limit.bits_per_second()
+    }
+
+    /// Whether the senders of all that is wanted keep to the limit: nobody else needs more of it.
+    pub(crate) const fn set_heeded(&mut self, heeded: bool) {
+        self.heeded = heeded;
+    }
+
+    /// A frame of video of so many bytes left that was queued at this time.
+    pub(crate) fn video(&mut self, bytes: usize, queued_at: Timestamp, now: Timestamp) {
+        self.limit.left(bytes, now);
         self.waiting(queued_at, now);
         self.moved(now);
     }
@@ -222,6 +250,14 @@ impl Downlink {
         } else {
             self.waited = Duration::ZERO;
             self.reverted &= queued_at < self.counts_from;
+        }
+        let bounded = self.heeded || self.limit.is_tried(now);
+        if bounded && (WORTH_A_LIMIT..=SEVERE).contains(&waited) && queued_at >= self.counts_from {
+            if self.limit.wait_is_long(waited, now) {
+                self.counts_from = now + LIMIT_ACTS;
+                self.raised_at = None;
+                return;
+            }
         }
         let fresh = self.raised_at.is_some_and(|at| now.since(at) < KEYFRAME_GRACE);
         let limit = if fresh { SEVERE } else { LIMIT };
@@ -252,8 +288,13 @@ impl Downlink {
             self.failed = None;
             self.wait = (self.wait / 2).max(FIRST_WAIT);
         }
-        let next = self.restriction.less();
+        // What senders make no more of than the path carries need not be tried step by step.
+        let next = match self.heeded {
+            true => Restriction::NONE,
+            false => self.restriction.less(),
+        };
         let wait = match self.failed {
+            _ if self.heeded => FIRST_WAIT,
             Some(failed) if next <= failed => self.wait,
             None if self.raised_at.is_some() => NEXT_WAIT,
             _ => FIRST_WAIT,
@@ -262,6 +303,11 @@ impl Downlink {
             self.restriction = next;
             self.changed_at = now;
             self.raised_at = Some(now);
+        }
+        // As long as something is left out, that is what is tried.
+        if self.restriction == Restriction::NONE {
+            self.limit
+                .calm_for(now.since(self.calm_since).min(now.since(self.changed_at)), now);
         }
     }
 
@@ -283,6 +329,7 @@ impl Downlink {
         if drains {
             return;
         }
+        self.limit.wait_is_long(waited, now);
         let trial = self.raised_at.is_some_and(|at| now.since(at) < TRIAL);
         if trial {
             self.wait = (self.wait * 2).min(LONGEST_WAIT);

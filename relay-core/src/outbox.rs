@@ -9,7 +9,7 @@
 //! Sockets, streams and the writing tasks are left to the relays' adapters.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -30,6 +30,9 @@ const CONTROL: usize = 0;
 const AUDIO: usize = 1;
 const VIDEO: usize = 2;
 const QUEUES: usize = 3;
+
+/// Of pictures, when there is none.
+const NO_LIMIT: u64 = u64::MAX;
 
 /// A packet on its way out.
 #[derive(Clone, Debug)]
@@ -155,6 +158,8 @@ pub struct Outbox {
     inner: Mutex<Inner>,
     /// What the path does not carry, for the media path to read without the lock.
     restriction: AtomicU8,
+    /// The limit of its pictures, bits per second, or [`NO_LIMIT`].
+    limit: AtomicU64,
     /// Whether a layer is stuck, for writers to read without the lock.
     is_stuck: AtomicBool,
 }
@@ -212,6 +217,7 @@ impl Outbox {
     ) -> Self {
         Self {
             restriction: AtomicU8::new(Restriction::NONE.to_bits()),
+            limit: AtomicU64::new(NO_LIMIT),
             is_stuck: AtomicBool::new(false),
             inner: Mutex::new(Inner {
                 downlink: Downlink::new(now),
@@ -325,11 +331,25 @@ impl Outbox {
         if self.restriction.load(Ordering::Relaxed) != bits {
             self.restriction.store(bits, Ordering::Relaxed);
         }
+        let limit = inner.downlink.limit().unwrap_or(NO_LIMIT);
+        if self.limit.load(Ordering::Relaxed) != limit {
+            self.limit.store(limit, Ordering::Relaxed);
+        }
     }
 
     /// Takes an estimate of what the path to the receiver carries, bits per second.
     pub fn set_path_rate(&self, bits_per_second: u64) {
         self.inner.lock().downlink.set_rate(bits_per_second);
+    }
+
+    /// The bits of pictures a second that the path carries, where it has not carried all that was sent.
+    pub(crate) fn limit(&self) -> Option<u64> {
+        Some(self.limit.load(Ordering::Relaxed)).filter(|&limit| limit != NO_LIMIT)
+    }
+
+    /// Whether senders keep to that.
+    pub(crate) fn set_limit_heeded(&self, heeded: bool) {
+        self.inner.lock().downlink.set_heeded(heeded);
     }
 
     /// What the receiver's path does not carry at present.
@@ -506,7 +526,10 @@ impl Inner {
                     }
                     None => {
                         match queue {
-                            VIDEO => self.downlink.video(item.outgoing.queued_at, now),
+                            VIDEO => {
+                                let bytes = item.outgoing.packet.len();
+                                self.downlink.video(bytes, item.outgoing.queued_at, now);
+                            }
                             _ => self.downlink.moved(now),
                         }
                         self.settle_share();

@@ -61,6 +61,11 @@ impl Subscription {
         self.wanted.swap(spatial, Ordering::Relaxed) != spatial
     }
 
+    /// The layer that the size asks for.
+    pub(crate) fn wanted(&self) -> u8 {
+        self.wanted.load(Ordering::Relaxed)
+    }
+
     /// The layer that is passed on now.
     pub(crate) fn current(&self) -> Option<u8> {
         Some(self.current.load(Ordering::Relaxed)).filter(|&layer| layer != NONE)
@@ -77,7 +82,7 @@ impl Subscription {
     }
 
     fn target_within(&self, restriction: Restriction) -> Option<u8> {
-        let wanted = self.wanted.load(Ordering::Relaxed);
+        let wanted = self.wanted();
         restriction
             .admits_rank(self.rank.load(Ordering::Relaxed))
             .then(|| wanted.saturating_sub(restriction.spatial_drop()))
@@ -91,7 +96,7 @@ impl Subscription {
             return Verdict::Leave;
         };
         let spatial = header.spatial;
-        let wanted = self.wanted.load(Ordering::Relaxed);
+        let wanted = self.wanted();
         if header.temporal > restriction.max_temporal(wanted, spatial) {
             return Verdict::Leave;
         }

@@ -1,6 +1,8 @@
 //! Control messages as Rust types: one enumeration per direction, so that a relay cannot even
 //! express a client's message and the other way round.
 
+use std::num::NonZeroU32;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -192,6 +194,8 @@ pub struct TrackInterest {
     pub track: TrackRef,
     /// The layers that somebody there shows, ascending; none for sound.
     pub spatial_layers: Vec<u8>,
+    /// The most that anybody there can take of the largest of them, bits per second; `None` for no bound.
+    pub max_bitrate_bps: Option<NonZeroU32>,
 }
 
 /// The description of a track.
@@ -325,6 +329,13 @@ pub enum ServerMessage {
         track: TrackId,
         /// The layers; the others need not be encoded.
         spatial_layers: Vec<u8>,
+    },
+    /// What those who are to be given the largest wanted layer of the client's track can take of it.
+    BitrateLimit {
+        /// The client's track.
+        track: TrackId,
+        /// The most that anybody of them can take, bits per second; `None` for no bound.
+        max_bitrate_bps: Option<NonZeroU32>,
     },
     /// What arrived from the client during the last interval.
     ArrivalReport {

@@ -8,6 +8,7 @@ use super::*;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const START: Timestamp = Timestamp::from_millis(1_000_000);
+const PICTURE: usize = 1000;
 
 fn ms(millis: u64) -> Timestamp {
     START + Duration::from_millis(millis)
@@ -77,34 +78,34 @@ fn a_track_without_smaller_pictures_gives_its_temporal_layers_instead() {
 #[test]
 fn what_waits_too_long_takes_a_step_at_once_and_then_at_intervals() {
     let mut path = Downlink::new(START);
-    path.video(START, ms(100));
+    path.video(PICTURE, START, ms(100));
     assert_eq!(path.restriction(), Restriction::NONE, "just within the limit");
-    path.video(START, ms(101));
+    path.video(PICTURE, START, ms(101));
     assert_eq!(path.restriction(), step(1));
-    path.video(ms(10), ms(250));
+    path.video(PICTURE, ms(10), ms(250));
     assert_eq!(path.restriction(), step(1), "too soon to know");
-    path.video(ms(130), ms(301));
+    path.video(PICTURE, ms(130), ms(301));
     assert_eq!(path.restriction(), step(2), "no better after the interval");
 }
 
 #[test]
 fn a_queue_that_drains_takes_no_further_step() {
     let mut path = Downlink::new(START);
-    path.video(ms(0), ms(190));
-    path.video(ms(220), ms(395));
+    path.video(PICTURE, ms(0), ms(190));
+    path.video(PICTURE, ms(220), ms(395));
     assert_eq!(path.restriction(), step(1), "175 ms after 190");
-    path.video(ms(450), ms(600));
+    path.video(PICTURE, ms(450), ms(600));
     assert_eq!(path.restriction(), step(1), "150 ms after 175");
-    path.video(ms(655), ms(803));
+    path.video(PICTURE, ms(655), ms(803));
     assert_eq!(path.restriction(), step(2), "148 ms after 150 is no draining");
 }
 
 #[test]
 fn far_too_much_goes_to_the_next_smaller_picture() {
     let mut path = Downlink::new(START);
-    path.video(ms(0), ms(300));
+    path.video(PICTURE, ms(0), ms(300));
     assert_eq!(path.restriction(), step(3));
-    path.video(ms(200), ms(500));
+    path.video(PICTURE, ms(200), ms(500));
     assert_eq!(path.restriction(), step(6));
 }
 
@@ -122,7 +123,7 @@ fn drops_count_unless_they_were_queued_before_the_last_step() {
 #[test]
 fn nobody_is_given_more_who_takes_nothing() {
     let mut path = Downlink::new(START);
-    path.video(ms(0), ms(150));
+    path.video(PICTURE, ms(0), ms(150));
     let before = path.restriction();
     path.set_rate(10_000_000);
     assert_eq!(path.restriction(), before);
@@ -151,20 +152,20 @@ fn a_moments_trouble_is_soon_over() {
 fn a_better_path_ends_the_wait() {
     let mut path = Downlink::new(START);
     path.set_rate(1_000_000);
-    path.video(ms(0), ms(150));
+    path.video(PICTURE, ms(0), ms(150));
     let mut now = ms(150);
     // Three trials fail.
     for _ in 0..3 {
         while path.restriction() != Restriction::NONE {
             now += MILLISECOND * 20;
-            path.video(now, now);
+            path.video(PICTURE, now, now);
         }
         now += Duration::from_secs(2);
-        path.video(now, now + MILLISECOND * 150);
+        path.video(PICTURE, now, now + MILLISECOND * 150);
         now += MILLISECOND * 150;
     }
     now += Duration::from_secs(2);
-    path.video(now, now);
+    path.video(PICTURE, now, now);
     assert_eq!(path.restriction(), step(1));
     path.set_rate(1_200_000);
     path.moved(now);
@@ -335,7 +336,7 @@ impl Bottleneck {
         }
         self.in_socket += frame.bytes as f64 * 8.0;
         self.carried_video += frame.bytes as u64 * 8;
-        self.downlink.video(frame.queued_at, self.now);
+        self.downlink.video(frame.bytes, frame.queued_at, self.now);
     }
 
     fn changes_since(&self, since: Timestamp) -> usize {

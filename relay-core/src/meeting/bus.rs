@@ -14,7 +14,7 @@ use videocall_types::{
     RelayState, ServerMessage, SessionId, Timestamp, TrackInterest, TrackRef, is_frame,
 };
 
-use super::interest::{SHRINK_DELAY, bits};
+use super::interest::{BitrateLimit, SHRINK_DELAY, bits, is_news};
 use super::roster::Before;
 use super::{Meeting, RemoteRelay, State};
 use crate::ClassSet;
@@ -346,7 +346,13 @@ impl Meeting {
                     .pressure_allows(Self::layers_wanted_here(track), track),
             };
             if layers != 0 {
-                wanted.tracks.insert(*id, layers);
+                let limit = match track.kind.is_audio() {
+                    true => None,
+                    false => self.limit_here(state, track).and_then(|(_, limit)| limit),
+                };
+                let told = state.interest.told.tracks.get(id).map_or(None, |wish| wish.limit);
+                let limit = if is_news(told, limit) { limit } else { told };
+                wanted.tracks.insert(*id, Wish { layers, limit });
             }
         }
         wanted
@@ -357,7 +363,7 @@ impl Meeting {
         if interest.told.speakers {
             subjects.insert(self.subjects.audio_all());
         }
-        for (&track, &layers) in &interest.told.tracks {
+        for (&track, &Wish { layers, .. }) in &interest.told.tracks {
             if layers == Wanted::SOUND {
                 if !interest.told.speakers {
                     subjects.insert(self.subjects.audio(track));
@@ -415,25 +421,43 @@ impl BusInterest {
     pub(super) const fn shrink_at(&self) -> Option<Timestamp> {
         self.shrink_at
     }
+
+    /// Whether the others were told what can be taken of a track here.
+    pub(super) fn is_bounded(&self, track: &TrackRef) -> bool {
+        self.told
+            .tracks
+            .get(track)
+            .is_some_and(|wish| wish.limit.is_some())
+    }
 }
 
 /// A set of tracks and layers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Wanted {
     speakers: bool,
+    tracks: BTreeMap<TrackRef, Wish>,
+}
+
+/// What is wanted of a track.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Wish {
     /// Bit n: spatial layer n; or [`Wanted::SOUND`].
-    tracks: BTreeMap<TrackRef, u8>,
+    layers: u8,
+    /// The most that can be taken of the largest.
+    limit: BitrateLimit,
 }
 
 impl Wanted {
     /// A track of sound, which has no layers.
     const SOUND: u8 = 0x80;
 
-    /// Both together.
+    /// Both together, with the limits of the other.
     fn with(&self, other: &Self) -> Self {
         let mut tracks = self.tracks.clone();
-        for (id, layers) in &other.tracks {
-            *tracks.entry(*id).or_default() |= layers;
+        for (id, wish) in &other.tracks {
+            let both: &mut Wish = tracks.entry(*id).or_default();
+            both.layers |= wish.layers;
+            both.limit = wish.limit;
         }
         Self {
             speakers: self.speakers || other.speakers,
@@ -442,9 +466,10 @@ impl Wanted {
     }
 
     fn to_wire(&self) -> RelayInterest {
-        let wish = |(&track, &layers): (&TrackRef, &u8)| TrackInterest {
+        let wish = |(&track, wish): (&TrackRef, &Wish)| TrackInterest {
             track,
-            spatial_layers: bits(layers & !Self::SOUND).collect(),
+            spatial_layers: bits(wish.layers & !Self::SOUND).collect(),
+            max_bitrate_bps: wish.limit,
         };
         RelayInterest {
             speakers: self.speakers,

@@ -5,11 +5,12 @@
 //! and shrinks after a while, so that a tile that moves about costs nobody a keyframe.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use videocall_types::{ServerMessage, SessionId, Timestamp, TrackInfo, TrackRef};
+use videocall_types::{ServerMessage, SessionId, Timestamp, TrackInfo, TrackInterest, TrackRef};
 
 use super::{LocalMember, Meeting, State};
 use crate::subscription::{Subscription, layer_for};
@@ -23,6 +24,7 @@ pub(super) const SHRINK_DELAY: Duration = Duration::from_millis(400);
 pub(super) struct Told {
     /// Bit n: spatial layer n.
     layers: u8,
+    limit: BitrateLimit,
     /// Fewer are wanted; the sender is told so then, if they still are.
     shrink_at: Option<Timestamp>,
 }
@@ -32,6 +34,15 @@ impl Told {
         self.shrink_at
     }
 }
+
+/// The most that can be taken of a track's largest wanted layer, bits per second; `None` for no bound.
+pub(super) type BitrateLimit = Option<NonZeroU32>;
+
+/// A limit that differs by less, percent, is the same.
+const WORTH_TELLING_PERCENT: u32 = 5;
+
+/// What a track without a bitrate counts for, where a limit is shared, bits per second.
+const USUAL_BITRATE_BPS: u32 = 400_000;
 
 /// A subscription whose receiver has not been given anything yet.
 type Fresh = (Arc<Track>, Arc<Subscription>);
@@ -254,11 +265,22 @@ impl Meeting {
         };
         let announced = track.announced_layers();
         let wanted = wanted_layers(track, announced) | track.within(track.bus_layers());
+        let limit = self.bitrate_limit(state, track);
         let told = state.told.entry(track.id).or_insert(Told {
             layers: announced,
+            limit: None,
             shrink_at: None,
         });
-        let due = told.shrink_at.is_some_and(|at| at <= now);
+        if is_news(told.limit, limit) {
+            told.limit = limit;
+            let message = ServerMessage::BitrateLimit {
+                track: track.id.track,
+                max_bitrate_bps: limit,
+            };
+            self.send(&sender, message.encode(), now);
+        }
+        // Beside a bounded layer, each other counts as wanted without bounds.
+        let due = limit.is_some() || told.shrink_at.is_some_and(|at| at <= now);
         let layers = match due {
             true => wanted,
             // A layer that is announced no longer cannot shrink, it is gone.
@@ -282,6 +304,55 @@ impl Meeting {
         }
     }
 
+    /// The most that anybody, here or on another relay, can take of the largest layer that is wanted of a track of ours.
+    fn bitrate_limit(&self, state: &State, track: &Track) -> BitrateLimit {
+        let elsewhere = state.wishes_elsewhere(track.id).filter_map(|wish| {
+            let largest = wish.spatial_layers.iter().max()?;
+            Some((track.nearest_layer(*largest), wish.max_bitrate_bps))
+        });
+        let here = self.limit_here(state, track);
+        elsewhere.chain(here).reduce(less_bounded)?.1
+    }
+
+    /// The largest layer that somebody here is to be given of a track, and the most that anybody of them can take of it.
+    pub(super) fn limit_here(&self, state: &State, track: &Track) -> Option<(u8, BitrateLimit)> {
+        let mut most: Option<(u8, BitrateLimit)> = None;
+        let subscribers = track.subscribers.load();
+        for subscription in subscribers.iter() {
+            let Some(target) = subscription.target() else {
+                continue;
+            };
+            let layer = track.nearest_layer(target);
+            if most.is_some_and(|(largest, limit)| layer < largest || layer == largest && limit.is_none()) {
+                continue;
+            }
+            let theirs = (layer, self.limit_of(state, subscription, track));
+            most = Some(most.map_or(theirs, |most| less_bounded(most, theirs)));
+        }
+        most
+    }
+
+    /// What a receiver's path carries of a track: of what it carries of pictures, as much as the track has of the pictures
+    /// that the receiver wants. `None` when that is all of the layer that is wanted.
+    fn limit_of(&self, state: &State, subscription: &Subscription, track: &Track) -> BitrateLimit {
+        let limit = subscription.member.outbox.limit()?;
+        let local = state.members.get(&subscription.member.session())?;
+        let bitrate = |track: &Track, subscription: &Subscription| {
+            u64::from(bitrate_of(track, track.nearest_layer(subscription.wanted())))
+        };
+        let tracks = self.tracks.load();
+        let pictures = local.subscriptions.iter().filter_map(|(id, subscription)| {
+            let track = tracks.get(id)?;
+            let flows = !track.kind.is_audio() && !track.is_muted() && subscription.target().is_some();
+            flows.then(|| bitrate(track, subscription))
+        });
+        let all: u64 = pictures.sum();
+        let nominal = bitrate(track, subscription);
+        let share = limit.saturating_mul(nominal) / all.max(nominal);
+        // Below its bitrate, and therefore a u32.
+        (share < nominal).then(|| NonZeroU32::new(share as u32).unwrap_or(NonZeroU32::MIN))
+    }
+
     /// A sender that has connected anew does not know what it was told before.
     pub(super) fn forget_what_was_told(state: &mut State, session: SessionId) {
         state.told.retain(|id, _| id.session != session);
@@ -294,6 +365,27 @@ impl Meeting {
             self.tell_sender(state, track, now);
         }
         self.publish_interest(state, now);
+        self.note_who_is_heeded(state);
+    }
+
+    /// Tells members' outboxes whether all that is sent to them is bounded by what their paths carry.
+    fn note_who_is_heeded(&self, state: &State) {
+        let tracks = self.tracks.load();
+        let is_bounded = |id: &TrackRef| match state.told.get(id) {
+            Some(told) => told.limit.is_some(),
+            // Of others' senders it is only known what they were asked for.
+            None => state.interest.is_bounded(id),
+        };
+        for local in state.connected() {
+            if local.member.outbox.limit().is_none() {
+                continue;
+            }
+            let mut pictures = local.subscriptions.keys().filter(|id| {
+                let track = tracks.get(id);
+                track.is_some_and(|track| !track.kind.is_audio() && !track.is_muted())
+            });
+            local.member.outbox.set_limit_heeded(pictures.all(is_bounded));
+        }
     }
 
     /// Layers of a track of another relay that somebody here is to be given.
@@ -351,6 +443,36 @@ fn wanted_layers(track: &Track, announced: u8) -> u8 {
         }
     }
     layers
+}
+
+/// What a layer has, bits per second, as it was announced.
+fn bitrate_of(track: &Track, layer: u8) -> u32 {
+    let description = track.description();
+    let announced = description.iter().find(|info| info.spatial == layer);
+    announced
+        .map(|info| info.bitrate_bps)
+        .filter(|&bitrate| bitrate > 0)
+        .unwrap_or(USUAL_BITRATE_BPS)
+}
+
+/// Of two wishes for a layer, that for the larger; of two for the same one, that which can take more.
+fn less_bounded(one: (u8, BitrateLimit), other: (u8, BitrateLimit)) -> (u8, BitrateLimit) {
+    match one.0.cmp(&other.0) {
+        std::cmp::Ordering::Less => other,
+        std::cmp::Ordering::Greater => one,
+        std::cmp::Ordering::Equal => (one.0, one.1.zip(other.1).map(|(one, other)| one.max(other))),
+    }
+}
+
+/// Whether a limit is another one than that which was told.
+pub(super) fn is_news(told: BitrateLimit, limit: BitrateLimit) -> bool {
+    match (told, limit) {
+        (Some(told), Some(limit)) => {
+            let (told, limit) = (told.get(), limit.get());
+            told.abs_diff(limit) > told / 100 * WORTH_TELLING_PERCENT
+        }
+        (told, limit) => told != limit,
+    }
 }
 
 /// The numbers of the bits that are set, in ascending order.
@@ -429,18 +551,22 @@ impl State {
         if !self.members.contains_key(&id.session) {
             return 0;
         }
-        let relays = self.relays.values();
-        let wishes = relays.filter_map(|relay| {
-            let tracks = &relay.interest.tracks;
-            let found = tracks.binary_search_by_key(&id, |wish| wish.track).ok();
-            found.map(|index| &tracks[index])
-        });
+        let wishes = self.wishes_elsewhere(id);
         wishes.fold(0, |layers, wish| match wish.spatial_layers.is_empty() {
             true => layers | 1,
             false => wish
                 .spatial_layers
                 .iter()
                 .fold(layers, |bits, layer| bits | 1 << layer),
+        })
+    }
+
+    /// What other relays want of a track.
+    fn wishes_elsewhere(&self, id: TrackRef) -> impl Iterator<Item = &TrackInterest> {
+        self.relays.values().filter_map(move |relay| {
+            let tracks = &relay.interest.tracks;
+            let found = tracks.binary_search_by_key(&id, |wish| wish.track).ok();
+            found.map(|index| &tracks[index])
         })
     }
 }

@@ -13,6 +13,7 @@ use crate::ClassSet;
 
 mod arrival;
 mod layers;
+mod limits;
 mod roster;
 mod speech;
 
@@ -101,6 +102,7 @@ impl Received {
                 m,
                 ServerMessage::KeyframeWanted { .. }
                     | ServerMessage::LayersWanted { .. }
+                    | ServerMessage::BitrateLimit { .. }
                     | ServerMessage::ArrivalReport { .. }
             )
         };

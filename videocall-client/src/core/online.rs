@@ -1,5 +1,6 @@
 //! In the meeting: messages and frames of the relay, pings, liveness, and what the relay is told.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -128,6 +129,10 @@ impl ClientCore {
                 track,
                 spatial_layers,
             } => self.layers_wanted(track, spatial_layers),
+            ServerMessage::BitrateLimit {
+                track,
+                max_bitrate_bps,
+            } => self.quality.bound(track, max_bitrate_bps.map(NonZeroU32::get)),
             ServerMessage::Pong { sent_at_us, .. } => self.handle_pong(sent_at_us, now),
             ServerMessage::Draining {
                 alternate_url,
@@ -245,6 +250,7 @@ impl ClientCore {
 
     /// What another relay has said of our tracks does not hold for this one.
     pub(super) fn all_layers_wanted(&mut self) {
+        self.quality.unbound();
         for (track, spatial_layers) in self.publisher.release() {
             self.quality.want(track, &spatial_layers);
             self.tell(Event::LayersWanted {

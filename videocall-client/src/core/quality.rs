@@ -121,6 +121,21 @@ impl Quality {
         }
     }
 
+    /// The most that anybody who is to be given the largest wanted layer of a track can take of it, bits per second.
+    pub(super) fn bound(&mut self, track: TrackId, bits_per_second: Option<u32>) {
+        if let Some(ladder) = self.pictures.get_mut(&track) {
+            ladder.bound(bits_per_second.map(f64::from));
+            self.changed = true;
+        }
+    }
+
+    /// All of every track can be taken.
+    pub(super) fn unbound(&mut self) {
+        let ladders = self.pictures.values_mut();
+        ladders.for_each(|ladder| ladder.bound(None));
+        self.changed = true;
+    }
+
     /// A connection carries the call from now on. What was learnt of another one's path is a first
     /// guess for this one.
     pub(super) fn connected(&mut self, now: Timestamp) {
@@ -149,7 +164,7 @@ impl Quality {
     pub(super) fn captured(&mut self, header: &FrameHeader, bytes: usize, now: Timestamp) {
         self.estimate.captured(header, bytes, now);
         if let Some(ladder) = self.pictures.get_mut(&header.track) {
-            ladder.encoded(header.spatial, bytes, now);
+            ladder.encoded(header, bytes, now);
         }
     }
 

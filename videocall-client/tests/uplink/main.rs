@@ -5,6 +5,8 @@
 mod encoder;
 mod link;
 mod networks;
+mod receivers;
+mod watching;
 mod world;
 
 use std::time::Duration;

@@ -20,6 +20,7 @@ use videocall_types::{
 
 use crate::encoder::Encoder;
 use crate::link::{Carrier, Link, Path};
+use crate::watching::{Seen, Watching};
 
 const MICROPHONE: TrackId = TrackId(1);
 const CAMERA: TrackId = TrackId(2);
@@ -73,7 +74,7 @@ pub(crate) struct World {
     answers: Vec<(Timestamp, Bytes)>,
     meeting: Arc<Meeting>,
     sender: Option<Arc<Member>>,
-    watcher: Arc<Member>,
+    watchers: Vec<(Arc<Member>, Watching)>,
     encoders: Vec<Encoder>,
     /// Frames that wait for the processor, and how long they do.
     late: VecDeque<(Timestamp, EncodedFrame)>,
@@ -142,17 +143,6 @@ impl World {
     pub(crate) fn new(path: Path, carrier: Carrier, seed: u64) -> Self {
         let settings = MeetingSettings::new("relay".parse().expect("an id"));
         let meeting = Meeting::new("demo".parse().expect("an id"), Arc::new(settings), seed, START);
-        let everything = Hello {
-            protocol_version: 1,
-            token: String::new(),
-            capabilities: Capabilities {
-                subscribe_automatically: true,
-                ..Capabilities::default()
-            },
-            tracks: Vec::new(),
-            resume_token: String::new(),
-        };
-        let watcher = enter(&meeting, "watcher", everything, START);
         let ticket = ticket();
         let config = ClientConfig {
             ticket: Some(ticket.clone()),
@@ -189,7 +179,7 @@ impl World {
             answers: Vec::new(),
             meeting,
             sender: None,
-            watcher,
+            watchers: Vec::new(),
             encoders,
             late: VecDeque::new(),
             lateness: Duration::ZERO,
@@ -206,8 +196,44 @@ impl World {
             target_sum: 0.0,
             target_moves: 0.0,
         };
+        world.watch(None);
         world.settle();
         world
+    }
+
+    /// Somebody comes who watches behind a path of this rate, bits per second; their number.
+    pub(crate) fn watch(&mut self, rate: Option<f64>) -> usize {
+        let everything = Hello {
+            protocol_version: 1,
+            token: String::new(),
+            capabilities: Capabilities {
+                subscribe_automatically: true,
+                ..Capabilities::default()
+            },
+            tracks: Vec::new(),
+            resume_token: String::new(),
+        };
+        let number = self.watchers.len();
+        let member = enter(&self.meeting, &format!("watcher-{number}"), everything, self.now);
+        self.watchers.push((member, Watching::new(self.now)));
+        self.set_watchers_rate(number, rate);
+        number
+    }
+
+    /// Sets what the path of somebody who watches carries, bits per second; without, everything.
+    pub(crate) fn set_watchers_rate(&mut self, number: usize, rate: Option<f64>) {
+        self.watchers[number].1.rate = rate;
+    }
+
+    /// What somebody who watches has seen since [`World::forget`].
+    pub(crate) fn seen(&self, number: usize) -> Seen {
+        self.watchers[number].1.seen(self.now)
+    }
+
+    /// What the encoder of a layer is to make, bits per second; `None` when it is to make nothing.
+    pub(crate) fn target_of(&self, spatial: usize) -> Option<u32> {
+        let target = self.encoders[spatial].target;
+        target.active.then_some(target.bitrate_bps)
     }
 
     /// From now on frames come to the core so much later than they are captured.
@@ -301,6 +327,10 @@ impl World {
     /// Counts from now on.
     pub(crate) fn forget(&mut self) {
         self.since = self.now;
+        let now = self.now;
+        self.watchers
+            .iter_mut()
+            .for_each(|(_, watching)| watching.forget(now));
         self.link.waits.clear();
         self.link.carried_bytes = 0;
         self.layer_changes = 0;
@@ -569,17 +599,26 @@ impl World {
 
     fn relay_sends(&mut self) {
         let mut context = Context::from_waker(Waker::noop());
-        for member in [Some(&self.watcher), self.sender.as_ref()].into_iter().flatten() {
-            while let Poll::Ready(next) =
-                self.meeting
-                    .poll_outgoing(member, ClassSet::ALL, self.now, &mut context)
-            {
-                // An old connection of a session that has come back.
-                let Some(next) = next else { break };
-                if member.session() != self.watcher.session() {
-                    self.answers.push((self.now + self.link.path.delay, next.packet));
-                }
+        let mut next = |member: &Arc<Member>| {
+            let next = self
+                .meeting
+                .poll_outgoing(member, ClassSet::ALL, self.now, &mut context);
+            match next {
+                Poll::Ready(next) => next,
+                Poll::Pending => None,
             }
+        };
+        for (member, watching) in &mut self.watchers {
+            while watching.has_room(self.now)
+                && let Some(outgoing) = next(member)
+            {
+                watching.take(&outgoing, self.now);
+            }
+        }
+        // An old connection of a session that has come back gives nothing.
+        while let Some(outgoing) = self.sender.as_ref().and_then(&mut next) {
+            self.answers
+                .push((self.now + self.link.path.delay, outgoing.packet));
         }
         self.answers.sort_by_key(|(at, _)| *at);
     }

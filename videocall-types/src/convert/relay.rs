@@ -1,5 +1,7 @@
 //! What relays say to one another.
 
+use std::num::NonZeroU32;
+
 use super::*;
 
 impl RelayMessage {
@@ -134,6 +136,7 @@ impl TryFrom<wire::Interest> for RelayInterest {
             Ok(TrackInterest {
                 track: track_ref(raw.session, raw.track)?,
                 spatial_layers: spatial_list(raw.spatial_layers)?,
+                max_bitrate_bps: NonZeroU32::new(raw.max_bitrate_bps),
             })
         };
         Ok(Self {
@@ -149,6 +152,7 @@ impl From<RelayInterest> for wire::Interest {
             session: wish.track.session.get(),
             track: wish.track.track.0,
             spatial_layers: wish.spatial_layers.into_iter().map(Into::into).collect(),
+            max_bitrate_bps: wish.max_bitrate_bps.map_or(0, NonZeroU32::get),
             ..Default::default()
         };
         Self {

@@ -1,5 +1,7 @@
 //! What a relay says to its clients.
 
+use std::num::NonZeroU32;
+
 use super::*;
 
 impl ServerMessage {
@@ -33,6 +35,10 @@ impl ServerMessage {
             Kind::LayersWanted(raw) => Self::LayersWanted {
                 track: TrackId(raw.track),
                 spatial_layers: spatial_list(raw.spatial_layers)?,
+            },
+            Kind::BitrateLimit(raw) => Self::BitrateLimit {
+                track: TrackId(raw.track),
+                max_bitrate_bps: NonZeroU32::new(raw.max_bitrate_bps),
             },
             Kind::ArrivalReport(raw) => Self::ArrivalReport {
                 interval_ms: raw.interval_ms,
@@ -98,6 +104,7 @@ impl From<ServerMessage> for wire::Packet {
             ServerMessage::TrackAccepted(_)
             | ServerMessage::KeyframeWanted { .. }
             | ServerMessage::LayersWanted { .. }
+            | ServerMessage::BitrateLimit { .. }
             | ServerMessage::ArrivalReport { .. } => publisher_to_wire(message),
             ServerMessage::Pong { .. }
             | ServerMessage::Draining { .. }
@@ -168,6 +175,14 @@ fn publisher_to_wire(message: ServerMessage) -> wire::Packet {
                 ..Default::default()
             });
         }
+        ServerMessage::BitrateLimit {
+            track,
+            max_bitrate_bps,
+        } => packet.set_bitrate_limit(wire::BitrateLimit {
+            track: track.0,
+            max_bitrate_bps: max_bitrate_bps.map_or(0, NonZeroU32::get),
+            ..Default::default()
+        }),
         ServerMessage::ArrivalReport {
             interval_ms,
             received_bytes,

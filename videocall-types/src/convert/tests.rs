@@ -1,3 +1,5 @@
+use std::num::NonZeroU32;
+
 use bytes::Bytes;
 use proptest::prelude::*;
 
@@ -100,6 +102,14 @@ fn server_messages_survive_the_wire_and_are_forbidden_to_clients() {
             track: TrackId(1),
             spatial_layers: vec![0, 2],
         },
+        ServerMessage::BitrateLimit {
+            track: TrackId(1),
+            max_bitrate_bps: NonZeroU32::new(250_000),
+        },
+        ServerMessage::BitrateLimit {
+            track: TrackId(1),
+            max_bitrate_bps: None,
+        },
         ServerMessage::ArrivalReport {
             interval_ms: 200,
             received_bytes: 1,
@@ -139,6 +149,7 @@ fn relay_messages_survive_the_wire_and_are_forbidden_to_clients() {
         tracks: vec![TrackInterest {
             track: track_ref(5, 1).expect("a track"),
             spatial_layers: vec![0, 1],
+            max_bitrate_bps: NonZeroU32::new(400_000),
         }],
     };
     let change = |change| RelayMessage::Change {

@@ -191,6 +191,12 @@ pub(crate) fn server(message: &ServerMessage) -> Value {
         } => {
             json!({"layers_wanted": {"track": track, "spatial_layers": spatial_layers}})
         }
+        ServerMessage::BitrateLimit {
+            track,
+            max_bitrate_bps,
+        } => {
+            json!({"bitrate_limit": {"track": track, "max_bitrate_bps": max_bitrate_bps}})
+        }
         ServerMessage::Unknown => json!({}),
         _ => server_about_connection(message),
     }
@@ -310,11 +316,15 @@ fn interest(interest: &RelayInterest) -> Value {
 }
 
 fn track_interest(wish: &TrackInterest) -> Value {
-    json!({
+    let mut described = json!({
         "session": wish.track.session,
         "track": wish.track.track,
         "spatial_layers": wish.spatial_layers,
-    })
+    });
+    if let Some(max_bitrate_bps) = wish.max_bitrate_bps {
+        described["max_bitrate_bps"] = json!(max_bitrate_bps);
+    }
+    described
 }
 
 fn speaker(speaker: &Speaker) -> Value {

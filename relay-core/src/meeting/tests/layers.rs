@@ -223,6 +223,7 @@ fn another_relays_list_may_be_in_any_order() {
     let here = meeting(settings("here", true));
     let ann = publish(&here);
     let wish = |session: SessionId, layers: Vec<u8>| TrackInterest {
+        max_bitrate_bps: None,
         track: TrackRef {
             session,
             track: CAMERA,

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use videocall_types::{LayerInfo, Timestamp, TrackId, TrackInfo, TrackKind};
+use videocall_types::{FrameHeader, LayerInfo, Timestamp, TrackId, TrackInfo, TrackKind};
 
 use super::load::Restriction;
 use super::output::Output;
@@ -91,6 +91,10 @@ pub(super) struct Ladder {
     layers: Vec<LayerInfo>,
     /// The layers that anybody shows; all while nothing was said.
     wanted: Option<Vec<u8>>,
+    /// The most that any of those can take who are to be given the largest of them, and the largest layer (its index)
+    /// with which it can be kept.
+    bound: Option<f64>,
+    within_bound: usize,
     restriction: Restriction,
     /// The largest layer (its index) that the bitrate allows; `None` while it allows none.
     cap: Option<usize>,
@@ -192,14 +196,23 @@ impl Ladder {
         self.wanted = Some(layers.to_vec());
     }
 
+    /// See [`super::Quality::bound`].
+    pub(super) fn bound(&mut self, bits_per_second: Option<f64>) {
+        self.bound = bits_per_second;
+    }
+
     /// A frame of so many bytes came from the encoder of a layer.
-    pub(super) fn encoded(&mut self, spatial: u8, bytes: usize, now: Timestamp) {
-        let Some(index) = self.layers.iter().position(|layer| layer.spatial == spatial) else {
+    pub(super) fn encoded(&mut self, header: &FrameHeader, bytes: usize, now: Timestamp) {
+        let of_layer = |layer: &LayerInfo| layer.spatial == header.spatial;
+        let Some(index) = self.layers.iter().position(of_layer) else {
             return;
         };
         let asked = self.chosen.iter().find(|(chosen, _)| *chosen == index);
         if let Some((output, &(_, bits))) = self.outputs.get_mut(index).zip(asked) {
-            output.note(bytes as f64 * 8.0, bits, now);
+            match header.keyframe {
+                true => output.note_keyframe(bits, now),
+                false => output.note(bytes as f64 * 8.0, bits, now),
+            }
         }
     }
 
@@ -223,14 +236,54 @@ impl Ladder {
         self.restriction = restriction;
     }
 
-    /// The wanted layers as indices, as far as the machine manages.
+    /// The wanted layers as indices, as far as the machine manages and those can take who want them.
     fn wanted(&self) -> Vec<usize> {
         let top = if self.screen {
             self.layers.len()
         } else {
             self.layers.len() - self.restriction.layers(self.layers.len())
         };
-        self.wanted_below(top)
+        self.takeable(self.wanted_below(top))
+    }
+
+    /// These layers with the largest replaced by the one with which the bound can be kept.
+    fn takeable(&self, mut wanted: Vec<usize>) -> Vec<usize> {
+        if self.bound.is_some()
+            && let Some(largest) = wanted.pop()
+        {
+            let within = largest.min(self.within_bound);
+            if wanted.last().is_none_or(|&below| below < within) {
+                wanted.push(within);
+            }
+        }
+        wanted
+    }
+
+    /// The largest layer with which the bound can be kept; a larger one than so far needs a little more.
+    fn find_within_bound(&self) -> usize {
+        let Some(bound) = self.bound else {
+            return self.layers.len();
+        };
+        let fits = |&index: &usize| {
+            let margin = if index > self.within_bound { UP_MARGIN } else { 1.0 };
+            bound >= self.least_of(index) * margin
+        };
+        (1..self.layers.len()).rev().find(fits).unwrap_or(0)
+    }
+
+    /// The bitrate of a layer at its best: its own, or what can be taken where it is, or is in the place of, the largest.
+    fn best_of(&self, index: usize) -> f64 {
+        let nominal = self.nominal(index);
+        let wanted = self.wanted_below(self.layers.len());
+        let Some((bound, (&largest, others))) = self.bound.zip(wanted.split_last()) else {
+            return nominal;
+        };
+        // What others want for its own sake is not bounded.
+        if index != largest.min(self.within_bound) || others.contains(&index) {
+            return nominal;
+        }
+        let most = if index == largest { nominal } else { f64::MAX };
+        bound.min(most).max(self.least_of(index) / 2.0)
     }
 
     /// The wanted layers as indices; those from `top` on are replaced by the one below it.
@@ -303,8 +356,8 @@ impl Ladder {
 
     /// Bits per second of all that anybody wants, at its best, whatever the machine manages.
     pub(super) fn best(&self) -> f64 {
-        let wanted = self.wanted_below(self.layers.len());
-        wanted.into_iter().map(|index| self.nominal(index)).sum()
+        let wanted = self.takeable(self.wanted_below(self.layers.len()));
+        wanted.into_iter().map(|index| self.best_of(index)).sum()
     }
 
     /// Whether the machine manages less than what is wanted.
@@ -315,7 +368,7 @@ impl Ladder {
     /// Whether there is something better than what was chosen.
     pub(super) fn wants_more(&self) -> bool {
         self.top().is_some_and(|top| {
-            let best = |&(index, bits): &(usize, f64)| index == top && bits >= self.nominal(top);
+            let best = |&(index, bits): &(usize, f64)| index == top && bits >= self.best_of(top);
             !self.chosen.iter().any(best)
         })
     }
@@ -323,6 +376,7 @@ impl Ladder {
     /// Chooses what to encode for this many bits per second. Returns what of them it takes.
     pub(super) fn spend(&mut self, budget: f64, now: Timestamp) -> f64 {
         self.now = now;
+        self.within_bound = self.find_within_bound();
         self.chosen_before = std::mem::take(&mut self.chosen);
         let Some(top) = self.top() else {
             self.enough_since = None;
@@ -354,7 +408,7 @@ impl Ladder {
     /// A layer in the place of a larger one gets more than its due, up to where the larger one begins.
     fn most_of(&self, index: usize, cap: usize, top: usize) -> f64 {
         if cap >= top {
-            return self.nominal(index);
+            return self.best_of(index);
         }
         let others: f64 = self
             .set(cap)
@@ -363,7 +417,11 @@ impl Ladder {
             .map(|&other| self.nominal(other))
             .sum();
         let next = self.least_of_set(cap + 1) * UP_CERTAIN - others;
-        self.nominal(index).max(next)
+        let bound = self.bound.unwrap_or(f64::MAX);
+        self.nominal(index)
+            .max(next)
+            .min(bound)
+            .max(self.least_of(index) / 2.0)
     }
 
     fn choose_cap(&mut self, top: usize, budget: f64, now: Timestamp) -> Option<usize> {
@@ -470,5 +528,88 @@ impl Ladder {
             _ => 1,
         };
         (usual / divisor.max(self.restriction.frame_divisor(self.screen))).max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::parameters::{CAMERA, SCREEN, VideoParameters};
+
+    const NOW: Timestamp = Timestamp::from_millis(1000);
+    const PLENTY: f64 = 10_000_000.0;
+
+    fn ladder(kind: TrackKind, parameters: &VideoParameters) -> Ladder {
+        let layer = |(spatial, layer): (usize, &crate::media::parameters::LayerParameters)| LayerInfo {
+            spatial: spatial as u8,
+            temporal_layers: 3,
+            width: layer.max_width,
+            height: layer.max_height,
+            frames_per_second: layer.frames_per_second,
+            bitrate_bps: layer.bitrate_bps,
+        };
+        let mut ladder = Ladder::default();
+        ladder.describe(&TrackInfo {
+            track: TrackId(1),
+            kind,
+            muted: false,
+            codec: "any".into(),
+            layers: parameters.layers.iter().enumerate().map(layer).collect(),
+        });
+        ladder
+    }
+
+    /// What is encoded a while after this was said: layers and bits per second, in thousands.
+    fn settled(ladder: &mut Ladder, wanted: &[u8], bound: Option<f64>) -> Vec<(usize, u32)> {
+        ladder.want(wanted);
+        ladder.bound(bound);
+        for tenth in 0..100 {
+            ladder.spend(PLENTY, NOW + Duration::from_millis(100) * tenth);
+        }
+        let chosen = ladder.chosen.iter();
+        chosen
+            .map(|&(index, bits)| (index, (bits / 1000.0) as u32))
+            .collect()
+    }
+
+    #[test]
+    fn what_can_be_taken_bounds_the_largest_layer() {
+        let mut camera = ladder(TrackKind::Camera, &CAMERA);
+        assert_eq!(settled(&mut camera, &[2], None), [(2, 1511)]);
+        assert_eq!(settled(&mut camera, &[2], Some(800_000.0)), [(2, 800)]);
+        assert!(!camera.wants_more(), "it is the best there is for them");
+        assert_eq!(camera.best(), 800_000.0);
+        assert_eq!(
+            settled(&mut camera, &[2], Some(440_000.0)),
+            [(1, 440)],
+            "in its place"
+        );
+        assert_eq!(settled(&mut camera, &[2], Some(250_000.0)), [(1, 250)]);
+        assert_eq!(settled(&mut camera, &[2], Some(100_000.0)), [(0, 100)]);
+        assert_eq!(settled(&mut camera, &[2], Some(9_000_000.0)), [(2, 1511)]);
+        assert_eq!(settled(&mut camera, &[2], None), [(2, 1511)]);
+    }
+
+    #[test]
+    fn what_others_want_is_not_bounded() {
+        let mut camera = ladder(TrackKind::Camera, &CAMERA);
+        assert_eq!(
+            settled(&mut camera, &[0, 2], Some(800_000.0)),
+            [(0, 125), (2, 800)]
+        );
+        assert_eq!(
+            settled(&mut camera, &[0, 2], Some(250_000.0)),
+            [(0, 125), (1, 250)]
+        );
+        assert_eq!(settled(&mut camera, &[1, 2], Some(250_000.0)), [(1, 411)]);
+        assert_eq!(settled(&mut camera, &[0, 2], Some(30_000.0)), [(0, 125)]);
+    }
+
+    #[test]
+    fn a_bound_below_everything_leaves_a_coarse_picture() {
+        let mut camera = ladder(TrackKind::Camera, &CAMERA);
+        assert_eq!(settled(&mut camera, &[2], Some(1000.0)), [(0, 23)]);
+        let mut screen = ladder(TrackKind::Screen, &SCREEN);
+        assert_eq!(settled(&mut screen, &[0], Some(800_000.0)), [(0, 800)]);
     }
 }

@@ -17,6 +17,9 @@ const ENOUGH: f64 = 1.05;
 /// Frames of that time are of the bitrate before.
 const LAG: Duration = Duration::from_millis(60);
 
+/// So long after a bitrate was lowered, the one before counts: encoders come down in a few frames.
+const COMING_DOWN: Duration = Duration::from_millis(200);
+
 /// How long that is believed: the content changes.
 const BELIEVED: Duration = Duration::from_secs(60);
 
@@ -25,7 +28,10 @@ const BELIEVED: Duration = Duration::from_secs(60);
 pub(super) struct Output {
     since: Option<Timestamp>,
     bits: f64,
+    /// The most in that time, the last of all, and the one before it when it was lowered.
     asked: f64,
+    asked_last: f64,
+    lowered: Option<(f64, Timestamp)>,
     /// Bits per second that it needs at least, and when that was seen.
     floor: Option<(f64, Timestamp)>,
 }
@@ -33,10 +39,15 @@ pub(super) struct Output {
 impl Output {
     /// A frame of so many bits came from the encoder, which is to make so many per second.
     pub(super) fn note(&mut self, bits: f64, asked: f64, now: Timestamp) {
+        if asked < self.asked_last {
+            self.lowered = Some((self.asked_last, now));
+            self.asked = self.asked.max(self.asked_last);
+        }
+        self.asked_last = asked;
         let length = match self.since {
             Some(since) if now.since(since) < WINDOW * 2 => now.since(since),
             _ => {
-                // After a pause, a keyframe and what was asked for at first say nothing.
+                // After a pause, what was asked for at first says nothing.
                 (self.since, self.bits, self.asked) = (Some(now + LAG), 0.0, asked);
                 return;
             }
@@ -49,6 +60,11 @@ impl Output {
         if length >= WINDOW {
             self.compare(length, now);
         }
+    }
+
+    /// A keyframe came. It is larger than others, whatever the bitrate, and does not count.
+    pub(super) fn note_keyframe(&mut self, asked: f64, now: Timestamp) {
+        self.note(0.0, asked, now);
     }
 
     /// The layer was given up: what it has made since must do.
@@ -67,7 +83,9 @@ impl Output {
         } else if made < self.asked * ENOUGH && self.floor.is_some_and(|(floor, _)| self.asked < floor) {
             self.floor = None;
         }
-        (self.since, self.bits, self.asked) = (Some(now), 0.0, 0.0);
+        let coming_down = self.lowered.filter(|&(_, at)| now.since(at) < COMING_DOWN);
+        let asked = coming_down.map_or(0.0, |(before, _)| before);
+        (self.since, self.bits, self.asked) = (Some(now), 0.0, asked);
     }
 
     /// Bits per second without which it does not do.
