@@ -34,6 +34,10 @@ const SEVERE: Duration = Duration::from_millis(200);
 /// Waiting for less than this is calm.
 const CALM: Duration = Duration::from_millis(50);
 
+/// Waiting for less than this leaves room for more: the limit rises in small steps, and a queue that begins to grow has to be
+/// seen before the next one.
+const QUIET: Duration = Duration::from_millis(30);
+
 /// Between two steps down: until a step shows, what was queued before has to leave.
 const STEP_DOWN_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -53,10 +57,11 @@ const KEYFRAME_GRACE: Duration = Duration::from_secs(1);
 /// shows by then.
 const TRIAL: Duration = Duration::from_secs(10);
 
-/// Waiting for longer than this lowers a limit to which senders keep, and takes a step up of any back. So long nothing else is
-/// done: the sender has to hear of it.
-const WORTH_A_LIMIT: Duration = Duration::from_millis(60);
-const LIMIT_ACTS: Duration = Duration::from_millis(700);
+/// Waiting for longer than this lowers a limit to which senders keep, when it lasts, as a keyframe or a machine that stood still
+/// does not. Then so long nothing else is done: the sender has to hear of it.
+const WORTH_WAITING: Duration = Duration::from_millis(60);
+const WORTH_A_LIMIT: Duration = Duration::from_millis(50);
+const LIMIT_ACTS: Duration = Duration::from_millis(900);
 
 /// A step up that once failed has succeeded when it was calm for this long after it.
 const SETTLED: Duration = Duration::from_secs(4);
@@ -187,6 +192,8 @@ pub(crate) struct Downlink {
     reverted: bool,
     /// Nothing has waited for long since.
     calm_since: Timestamp,
+    /// Nothing has waited for longer than [`QUIET`] since.
+    quiet_since: Timestamp,
     /// The last step up that failed, and the calm time that it takes now.
     failed: Option<Restriction>,
     wait: Duration,
@@ -194,8 +201,10 @@ pub(crate) struct Downlink {
     rate: Option<u64>,
     rate_at_failure: Option<u64>,
     limit: Limit,
-    /// Senders keep to the limit.
-    heeded: bool,
+    /// Pictures have waited for longer than [`WORTH_A_LIMIT`] since then.
+    long_since: Option<Timestamp>,
+    /// The limit was lowered: until then it is seen whether that suffices.
+    held_until: Timestamp,
 }
 
 impl Downlink {
@@ -210,12 +219,14 @@ impl Downlink {
             counts_from: Timestamp::ZERO,
             reverted: false,
             calm_since: now,
+            quiet_since: now,
             failed: None,
             wait: FIRST_WAIT,
             rate: None,
             rate_at_failure: None,
             limit: Limit::new(now),
-            heeded: false,
+            long_since: None,
+            held_until: Timestamp::ZERO,
         }
     }
 
@@ -229,9 +240,9 @@ impl Downlink {
         self.limit.bits_per_second()
     }
 
-    /// Whether the senders of all that is wanted keep to the limit: nobody else needs more of it.
-    pub(crate) const fn set_heeded(&mut self, heeded: bool) {
-        self.heeded = heeded;
+    /// A frame of video of so many bytes came and is to leave.
+    pub(crate) fn came(&mut self, bytes: usize, now: Timestamp) {
+        self.limit.came(bytes, now);
     }
 
     /// A frame of video of so many bytes left that was queued at this time.
@@ -245,19 +256,22 @@ impl Downlink {
     /// the less a path carries, the less leaves that would tell.
     pub(crate) fn waiting(&mut self, queued_at: Timestamp, now: Timestamp) {
         let waited = now.since(queued_at);
+        if waited > QUIET {
+            self.quiet_since = now;
+        }
         if waited > CALM {
             self.calm_since = now;
         } else {
             self.waited = Duration::ZERO;
             self.reverted &= queued_at < self.counts_from;
         }
-        let bounded = self.heeded || self.limit.is_tried(now);
-        if bounded && (WORTH_A_LIMIT..=SEVERE).contains(&waited) && queued_at >= self.counts_from {
-            if self.limit.wait_is_long(waited, now) {
-                self.counts_from = now + LIMIT_ACTS;
-                self.raised_at = None;
-                return;
-            }
+        if self.lowers_limit(waited, now) {
+            self.held_until = now + LIMIT_ACTS;
+            // The last step up is not to blame for what waits meanwhile.
+            self.raised_at = None;
+        }
+        if now < self.held_until && waited <= SEVERE * 2 {
+            return;
         }
         let fresh = self.raised_at.is_some_and(|at| now.since(at) < KEYFRAME_GRACE);
         let limit = if fresh { SEVERE } else { LIMIT };
@@ -288,13 +302,8 @@ impl Downlink {
             self.failed = None;
             self.wait = (self.wait / 2).max(FIRST_WAIT);
         }
-        // What senders make no more of than the path carries need not be tried step by step.
-        let next = match self.heeded {
-            true => Restriction::NONE,
-            false => self.restriction.less(),
-        };
+        let next = self.restriction.less();
         let wait = match self.failed {
-            _ if self.heeded => FIRST_WAIT,
             Some(failed) if next <= failed => self.wait,
             None if self.raised_at.is_some() => NEXT_WAIT,
             _ => FIRST_WAIT,
@@ -307,7 +316,7 @@ impl Downlink {
         // As long as something is left out, that is what is tried.
         if self.restriction == Restriction::NONE {
             self.limit
-                .calm_for(now.since(self.calm_since).min(now.since(self.changed_at)), now);
+                .calm_for(now.since(self.quiet_since.max(self.changed_at)), now);
         }
     }
 
@@ -321,6 +330,21 @@ impl Downlink {
             self.rate_at_failure = None;
             self.wait = FIRST_WAIT;
         }
+    }
+
+    /// Whether what waits is for the limit to mend: nothing is left out, senders keep to it, and it is no moment's trouble.
+    fn lowers_limit(&mut self, waited: Duration, now: Timestamp) -> bool {
+        if waited <= WORTH_A_LIMIT {
+            self.long_since = None;
+            return false;
+        }
+        let since = *self.long_since.get_or_insert(now);
+        let lasts = now.since(since) >= WORTH_WAITING;
+        lasts
+            && waited <= SEVERE
+            && self.restriction == Restriction::NONE
+            && self.limit.is_held(now)
+            && self.limit.wait_is_long(waited, now)
     }
 
     fn judge(&mut self, waited: Duration, drains: bool, now: Timestamp) {

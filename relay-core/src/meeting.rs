@@ -41,7 +41,7 @@ pub use bus::BusMessage;
 
 use bus::BusInterest;
 use choice::Choice;
-use interest::Told;
+use interest::{NarrowPath, Told};
 use roster::News;
 
 /// What somebody brings who wants to join; identity comes from the verified token.
@@ -133,6 +133,8 @@ struct State {
     interest: BusInterest,
     /// What senders here were told to send.
     told: BTreeMap<TrackRef, Told>,
+    /// Of members whose paths do not carry everything, as of the last review.
+    paths: BTreeMap<SessionId, NarrowPath>,
     news: News,
     /// When layers are next looked at without a reason.
     review_at: Timestamp,
@@ -181,6 +183,7 @@ impl Meeting {
             version: 0,
             interest: BusInterest::default(),
             told: BTreeMap::new(),
+            paths: BTreeMap::new(),
             news: News::default(),
             review_at: now,
             bus_reachable: settings.bus,

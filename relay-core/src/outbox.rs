@@ -347,11 +347,6 @@ impl Outbox {
         Some(self.limit.load(Ordering::Relaxed)).filter(|&limit| limit != NO_LIMIT)
     }
 
-    /// Whether senders keep to that.
-    pub(crate) fn set_limit_heeded(&self, heeded: bool) {
-        self.inner.lock().downlink.set_heeded(heeded);
-    }
-
     /// What the receiver's path does not carry at present.
     pub(crate) fn restriction(&self) -> Restriction {
         Restriction::from_bits(self.restriction.load(Ordering::Relaxed))
@@ -419,6 +414,9 @@ impl Inner {
             return Pushed::Queued;
         }
         self.enqueue(queue, item);
+        if queue == VIDEO {
+            self.downlink.came(length, now);
+        }
         match queue {
             AUDIO => self.shrink_audio(),
             VIDEO => {

@@ -23,6 +23,9 @@ use crate::track::Track;
 /// Between two requests for the others' state: one answers every gap noticed meanwhile.
 const STATE_REQUEST_INTERVAL: Duration = Duration::from_millis(500);
 
+/// A layer that was asked for and has not come for so long is taken to be sent by nobody.
+const UNMET: Duration = Duration::from_millis(500);
+
 /// A packet to publish on the bus.
 #[derive(Clone, Debug)]
 pub struct BusMessage {
@@ -213,6 +216,7 @@ impl Meeting {
             if local.is_connected() {
                 state.departed.add(&local.member.outbox.stats());
             }
+            Self::forget_what_was_told(state, session);
             self.unsubscribe(state, &mut local, now);
             self.sync_audience(state);
             local.member.close(Closing::new(CloseCode::SessionReplaced), now);
@@ -347,8 +351,10 @@ impl Meeting {
             };
             if layers != 0 {
                 let limit = match track.kind.is_audio() {
-                    true => None,
-                    false => self.limit_here(state, track).and_then(|(_, limit)| limit),
+                    false if state.interest.pressure == 0 => {
+                        self.limit_here(state, track).and_then(|(_, limit)| limit)
+                    }
+                    _ => None,
                 };
                 let told = state.interest.told.tracks.get(id).map_or(None, |wish| wish.limit);
                 let limit = if is_news(told, limit) { limit } else { told };
@@ -356,6 +362,33 @@ impl Meeting {
             }
         }
         wanted
+    }
+
+    /// Where nothing of a layer comes that this relay has asked for, its sender may send a smaller one in its place.
+    pub(super) fn follow_what_is_sent(&self, state: &mut State, now: Timestamp) {
+        let tracks = self.tracks.load();
+        let interest = &mut state.interest;
+        let mut unmet = BTreeMap::new();
+        let mut in_place = BTreeMap::new();
+        for (id, wish) in &interest.told.tracks {
+            let Some(track) = tracks.get(id).filter(|track| !track.is_muted()) else {
+                continue;
+            };
+            let missing = bits(wish.layers & !Wanted::SOUND).filter(|&layer| !track.is_live(layer, now));
+            let Some(largest) = missing.max() else { continue };
+            let since = interest.unmet.get(id).copied().unwrap_or(now);
+            unmet.insert(*id, since);
+            if now.since(since) >= UNMET {
+                let below = ((1_u16 << largest) - 1) as u8;
+                in_place.insert(*id, below & track.announced_layers());
+            }
+        }
+        interest.unmet = unmet;
+        if in_place != interest.in_place {
+            interest.in_place = in_place;
+            self.bus_subjects
+                .store(Arc::new(self.subjects_of(&state.interest)));
+        }
     }
 
     fn subjects_of(&self, interest: &BusInterest) -> BTreeSet<String> {
@@ -370,7 +403,8 @@ impl Meeting {
                 }
                 continue;
             }
-            for spatial in bits(layers) {
+            let in_place = interest.in_place.get(&track).copied().unwrap_or_default();
+            for spatial in bits(layers | in_place) {
                 let layer = LayerId { track, spatial };
                 subjects.insert(match interest.pressure {
                     0 => self.subjects.video_layer(layer),
@@ -404,6 +438,10 @@ pub(super) struct BusInterest {
     told: Wanted,
     /// Less is wanted; they are told so then, if it still is.
     shrink_at: Option<Timestamp>,
+    /// Tracks of which a layer that was asked for does not come, since when, and the smaller layers that are taken in its
+    /// place after a while.
+    unmet: BTreeMap<TrackRef, Timestamp>,
+    in_place: BTreeMap<TrackRef, u8>,
     /// See [`Meeting::set_bus_pressure`].
     pressure: u8,
 }
@@ -420,14 +458,6 @@ impl BusInterest {
 
     pub(super) const fn shrink_at(&self) -> Option<Timestamp> {
         self.shrink_at
-    }
-
-    /// Whether the others were told what can be taken of a track here.
-    pub(super) fn is_bounded(&self, track: &TrackRef) -> bool {
-        self.told
-            .tracks
-            .get(track)
-            .is_some_and(|wish| wish.limit.is_some())
     }
 }
 
@@ -456,7 +486,8 @@ impl Wanted {
         let mut tracks = self.tracks.clone();
         for (id, wish) in &other.tracks {
             let both: &mut Wish = tracks.entry(*id).or_default();
-            both.layers |= wish.layers;
+            // Beside a bounded layer, each other counts as wanted without bounds.
+            both.layers = if wish.limit.is_some() { 0 } else { both.layers } | wish.layers;
             both.limit = wish.limit;
         }
         Self {

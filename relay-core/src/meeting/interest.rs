@@ -2,7 +2,8 @@
 //! the bus.
 //!
 //! Tracks, subscriptions and audiences are snapshots for the media path. What is wanted grows at once
-//! and shrinks after a while, so that a tile that moves about costs nobody a keyframe.
+//! and shrinks after a while, so that a tile that moves about costs nobody a keyframe; at once where a
+//! sender is bounded by what its receivers' paths carry, as what is about to shrink would lift the bound.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -19,7 +20,7 @@ use crate::track::{Replay, Track};
 /// For how long a layer is still sent after the last receiver is gone.
 pub(super) const SHRINK_DELAY: Duration = Duration::from_millis(400);
 
-/// The layers of a track that its sender was told to send.
+/// What the sender of a track was told of it: the layers to send, and the limit of the largest.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Told {
     /// Bit n: spatial layer n.
@@ -27,6 +28,15 @@ pub(super) struct Told {
     limit: BitrateLimit,
     /// Fewer are wanted; the sender is told so then, if they still are.
     shrink_at: Option<Timestamp>,
+}
+
+/// A receiver's path that does not carry everything.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NarrowPath {
+    /// What it carries of pictures, bits per second.
+    limit: u64,
+    /// What all that its receiver wants has.
+    wanted: u64,
 }
 
 impl Told {
@@ -42,7 +52,7 @@ pub(super) type BitrateLimit = Option<NonZeroU32>;
 const WORTH_TELLING_PERCENT: u32 = 5;
 
 /// What a track without a bitrate counts for, where a limit is shared, bits per second.
-const USUAL_BITRATE_BPS: u32 = 400_000;
+const USUAL_BITRATE_BPS: u64 = 400_000;
 
 /// A subscription whose receiver has not been given anything yet.
 type Fresh = (Arc<Track>, Arc<Subscription>);
@@ -317,17 +327,21 @@ impl Meeting {
     /// The largest layer that somebody here is to be given of a track, and the most that anybody of them can take of it.
     pub(super) fn limit_here(&self, state: &State, track: &Track) -> Option<(u8, BitrateLimit)> {
         let mut most: Option<(u8, BitrateLimit)> = None;
+        let largest = track.nearest_layer(u8::MAX);
         let subscribers = track.subscribers.load();
         for subscription in subscribers.iter() {
             let Some(target) = subscription.target() else {
                 continue;
             };
             let layer = track.nearest_layer(target);
-            if most.is_some_and(|(largest, limit)| layer < largest || layer == largest && limit.is_none()) {
+            if most.is_some_and(|(so_far, limit)| layer < so_far || layer == so_far && limit.is_none()) {
                 continue;
             }
             let theirs = (layer, self.limit_of(state, subscription, track));
             most = Some(most.map_or(theirs, |most| less_bounded(most, theirs)));
+            if most == Some((largest, None)) {
+                break;
+            }
         }
         most
     }
@@ -335,22 +349,39 @@ impl Meeting {
     /// What a receiver's path carries of a track: of what it carries of pictures, as much as the track has of the pictures
     /// that the receiver wants. `None` when that is all of the layer that is wanted.
     fn limit_of(&self, state: &State, subscription: &Subscription, track: &Track) -> BitrateLimit {
-        let limit = subscription.member.outbox.limit()?;
-        let local = state.members.get(&subscription.member.session())?;
-        let bitrate = |track: &Track, subscription: &Subscription| {
-            u64::from(bitrate_of(track, track.nearest_layer(subscription.wanted())))
-        };
-        let tracks = self.tracks.load();
-        let pictures = local.subscriptions.iter().filter_map(|(id, subscription)| {
-            let track = tracks.get(id)?;
-            let flows = !track.kind.is_audio() && !track.is_muted() && subscription.target().is_some();
-            flows.then(|| bitrate(track, subscription))
-        });
-        let all: u64 = pictures.sum();
-        let nominal = bitrate(track, subscription);
-        let share = limit.saturating_mul(nominal) / all.max(nominal);
+        let path = state.paths.get(&subscription.member.session())?;
+        let nominal = self.bitrate_of(track, subscription);
+        let share = path.limit.saturating_mul(nominal) / path.wanted.max(nominal);
         // Below its bitrate, and therefore a u32.
         (share < nominal).then(|| NonZeroU32::new(share as u32).unwrap_or(NonZeroU32::MIN))
+    }
+
+    /// What the layer that a receiver wants has, bits per second, as it was announced and may be sent.
+    fn bitrate_of(&self, track: &Track, subscription: &Subscription) -> u64 {
+        let layer = track.nearest_layer(subscription.wanted());
+        let description = track.description();
+        let announced = description.iter().find(|info| info.spatial == layer);
+        let bitrate = announced.map_or(0, |info| u64::from(info.bitrate_bps));
+        match bitrate {
+            0 => USUAL_BITRATE_BPS,
+            bitrate => bitrate.min(self.settings.limits.max_upload_bps).max(1),
+        }
+    }
+
+    /// What the paths of members carry that do not carry everything.
+    fn narrow_paths(&self, state: &State) -> BTreeMap<SessionId, NarrowPath> {
+        let tracks = self.tracks.load();
+        let narrow = |local: &LocalMember| {
+            let limit = local.member.outbox.limit()?;
+            let pictures = local.subscriptions.iter().filter_map(|(id, subscription)| {
+                let track = tracks.get(id)?;
+                let flows = !track.kind.is_audio() && !track.is_muted() && subscription.target().is_some();
+                flows.then(|| self.bitrate_of(track, subscription))
+            });
+            let wanted = pictures.sum();
+            Some((local.member.session(), NarrowPath { limit, wanted }))
+        };
+        state.connected().filter_map(narrow).collect()
     }
 
     /// A sender that has connected anew does not know what it was told before.
@@ -360,32 +391,13 @@ impl Meeting {
 
     /// What paths carry changes without anybody saying so; looked at now and then.
     pub(super) fn review_layers(&self, state: &mut State, now: Timestamp) {
+        state.paths = self.narrow_paths(state);
         let tracks = self.tracks.load_full();
         for track in tracks.values() {
             self.tell_sender(state, track, now);
         }
         self.publish_interest(state, now);
-        self.note_who_is_heeded(state);
-    }
-
-    /// Tells members' outboxes whether all that is sent to them is bounded by what their paths carry.
-    fn note_who_is_heeded(&self, state: &State) {
-        let tracks = self.tracks.load();
-        let is_bounded = |id: &TrackRef| match state.told.get(id) {
-            Some(told) => told.limit.is_some(),
-            // Of others' senders it is only known what they were asked for.
-            None => state.interest.is_bounded(id),
-        };
-        for local in state.connected() {
-            if local.member.outbox.limit().is_none() {
-                continue;
-            }
-            let mut pictures = local.subscriptions.keys().filter(|id| {
-                let track = tracks.get(id);
-                track.is_some_and(|track| !track.kind.is_audio() && !track.is_muted())
-            });
-            local.member.outbox.set_limit_heeded(pictures.all(is_bounded));
-        }
+        self.follow_what_is_sent(state, now);
     }
 
     /// Layers of a track of another relay that somebody here is to be given.
@@ -443,16 +455,6 @@ fn wanted_layers(track: &Track, announced: u8) -> u8 {
         }
     }
     layers
-}
-
-/// What a layer has, bits per second, as it was announced.
-fn bitrate_of(track: &Track, layer: u8) -> u32 {
-    let description = track.description();
-    let announced = description.iter().find(|info| info.spatial == layer);
-    announced
-        .map(|info| info.bitrate_bps)
-        .filter(|&bitrate| bitrate > 0)
-        .unwrap_or(USUAL_BITRATE_BPS)
 }
 
 /// Of two wishes for a layer, that for the larger; of two for the same one, that which can take more.

@@ -76,6 +76,8 @@ impl Meeting {
 
     /// Puts a member in its place, and whoever was there before out of it.
     fn replace(&self, state: &mut State, session: SessionId, local: LocalMember, now: Timestamp) {
+        // Nor after it has been elsewhere.
+        Self::forget_what_was_told(state, session);
         let Some(mut old) = state.members.insert(session, local) else {
             return;
         };
@@ -85,7 +87,6 @@ impl Meeting {
         }
         old.member.close(Closing::new(CloseCode::SessionReplaced), now);
         old.member.tracks.store(Arc::default());
-        Self::forget_what_was_told(state, session);
     }
 
     fn check_join(&self, state: &State, request: &JoinRequest) -> Result<(), Closing> {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use videocall_types::limits::MIN_COUNTED_FRAME_BYTES;
+use videocall_types::limits::{MAX_SPATIAL_LAYERS, MIN_COUNTED_FRAME_BYTES};
 use videocall_types::{
     CloseCode, Closing, FrameError, FrameHeader, LayerId, MediaClass, ServerMessage, Timestamp, TrackKind,
     TrackRef,
@@ -62,7 +62,7 @@ impl Meeting {
             self.send(member, report.encode(), now);
         }
         let forwarded = self.fan_out(track, &header, packet, now);
-        if self.is_for_bus(track, &header, forwarded) {
+        if self.is_for_bus(track, &header, forwarded, now) {
             self.bus_outbox.push_frame(packet, &header, now);
         }
         Ok(header.class())
@@ -127,12 +127,16 @@ impl Meeting {
         self.close_when_stalled(receiver, pushed, now);
     }
 
-    /// Whether another relay wants this frame of a member.
-    fn is_for_bus(&self, track: &Track, header: &FrameHeader, forwarded: bool) -> bool {
+    /// Whether another relay wants this frame of a member: its layer, or a larger one in whose place it is sent.
+    fn is_for_bus(&self, track: &Track, header: &FrameHeader, forwarded: bool, now: Timestamp) -> bool {
         if header.kind.is_audio() {
             return track.bus_layers() != 0 || forwarded && self.bus_hears_speakers.load(Ordering::Relaxed);
         }
-        track.within(track.bus_layers()) >> header.spatial & 1 == 1
+        let wanted = track.within(track.bus_layers());
+        let is_wanted = |layer: u8| wanted >> layer & 1 == 1;
+        let mut not_sent =
+            (header.spatial + 1..MAX_SPATIAL_LAYERS).take_while(|&layer| !track.is_live(layer, now));
+        is_wanted(header.spatial) || not_sent.any(is_wanted)
     }
 
     pub(super) fn close_when_stalled(&self, member: &Member, pushed: Pushed, now: Timestamp) {

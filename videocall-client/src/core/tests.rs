@@ -837,6 +837,42 @@ fn restricted_layers_are_wanted_again_on_another_relay() {
 }
 
 #[test]
+fn what_can_be_taken_bounds_what_is_sent_until_another_relay_says_so() {
+    let mut sim = Sim::online();
+    let layer = videocall_types::LayerInfo {
+        bitrate_bps: 1_000_000,
+        frames_per_second: 30,
+        ..Default::default()
+    };
+    sim.command(Command::PublishTrack(TrackInfo {
+        track: TrackId(2),
+        kind: TrackKind::Camera,
+        muted: false,
+        codec: "vp8".into(),
+        layers: vec![layer],
+    }));
+    let wanted = |sim: &Sim| sim.core.stats().upload_wanted_bps;
+    let all = wanted(&sim);
+    sim.server(ServerMessage::BitrateLimit {
+        track: TrackId(2),
+        max_bitrate_bps: std::num::NonZeroU32::new(300_000),
+    });
+    sim.pass(200);
+    assert!(
+        (600_000..800_000).contains(&(all - wanted(&sim))),
+        "{} of {all}",
+        wanted(&sim)
+    );
+    sim.lose();
+    sim.pass(300);
+    sim.input(Input::Ticket(Ok(ticket())));
+    sim.input(Input::Connected);
+    sim.server(welcome(true));
+    sim.pass(200);
+    assert_eq!(wanted(&sim), all);
+}
+
+#[test]
 fn who_speaks_is_told() {
     let mut sim = Sim::online();
     sim.server(ServerMessage::Speakers(vec![BOB, OWN]));

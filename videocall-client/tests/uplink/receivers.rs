@@ -36,7 +36,7 @@ proptest! {
         let seen = alone_behind(300.0 * KBIT, seed);
         prop_assert!(pictures_per_second(&seen) >= 25.0, "{seen:?}");
         prop_assert!(seen.longest_pause <= Duration::from_millis(700), "{seen:?}");
-        prop_assert!(seen.waited_p95 <= Duration::from_millis(120), "{seen:?}");
+        prop_assert!(seen.waited_p95 <= Duration::from_millis(150), "{seen:?}");
         prop_assert!(seen.bits / LONG.as_secs_f64() >= 0.6 * 300.0 * KBIT, "{seen:?}");
     }
 
@@ -53,7 +53,7 @@ proptest! {
     fn what_a_path_carries_is_used(kilobits in 150_u32..1500, seed: u64) {
         let rate = f64::from(kilobits) * KBIT;
         let seen = alone_behind(rate, seed);
-        prop_assert!(pictures_per_second(&seen) >= 12.0, "{kilobits} kbit/s: {seen:?}");
+        prop_assert!(pictures_per_second(&seen) >= 10.0, "{kilobits} kbit/s: {seen:?}");
         prop_assert!(seen.waited_p95 <= Duration::from_millis(250), "{kilobits} kbit/s: {seen:?}");
         prop_assert!(seen.bits / LONG.as_secs_f64() >= 0.5 * rate, "{kilobits} kbit/s: {seen:?}");
     }

@@ -202,8 +202,15 @@ fn relays_ask_one_another_for_the_layers_that_are_shown() {
     send(&here, &ann, 0, true);
     let carried = carry(&here, &there, START);
     let frames = carried.iter().filter(|packet| is_frame(packet)).count();
+    assert_eq!(
+        frames, 2,
+        "the layer, and the smaller one as long as that is not there"
+    );
+    send(&here, &ann, 1, true);
+    let carried = carry(&here, &there, START);
+    let frames = carried.iter().filter(|packet| is_frame(packet)).count();
     assert_eq!(frames, 1, "one layer, once");
-    assert_eq!(layers_received(&there, &ben), [1]);
+    assert_eq!(layers_received(&there, &ben).last(), Some(&1));
 
     there.set_bus_pressure(1, START);
     let base = format!("videocall.v1.m.demo.v.{}.2.1.0", ann.session());
@@ -214,8 +221,57 @@ fn relays_ask_one_another_for_the_layers_that_are_shown() {
     there.set_bus_pressure(3, START);
     assert!(there.bus_subjects().is_empty());
     settle(&here, &there, START);
-    send(&here, &ann, 1, true);
+    send(&here, &ann, 2, true);
     assert!(carry(&here, &there, START).is_empty());
+}
+
+#[test]
+fn what_is_sent_in_place_of_a_wanted_layer_reaches_other_relays() {
+    let (here, there) = (
+        meeting(settings("here", true)),
+        meeting(settings("there-2", true)),
+    );
+    let ann = publish(&here);
+    let ben = guest(&there, "ben");
+    settle(&here, &there, START);
+    show(&there, &ben, &ann, 1080, START);
+    settle(&here, &there, START);
+    let mut seen = Vec::new();
+    for tenth in 0..20 {
+        let now = START + Duration::from_millis(100) * tenth;
+        // Ann's path carries the smaller two.
+        for spatial in 0..2 {
+            let mut header = FrameHeader::peek(&picture(ann.session(), tenth.into(), true)).expect("a frame");
+            header.spatial = spatial;
+            let frame = Frame {
+                header,
+                decoder: None,
+                redundancy: Vec::new(),
+                payload: Bytes::from_static(b"picture"),
+            };
+            here.media(&ann, &frame.encode(), now).expect("honest");
+        }
+        let mut context = Context::from_waker(Waker::noop());
+        while let Poll::Ready(Some(message)) = here.poll_bus(now, &mut context) {
+            let subjects = there.bus_subjects();
+            let heard = subjects.iter().any(|subject| {
+                let all = subject.strip_suffix('*').or_else(|| subject.strip_suffix('>'));
+                message.subject == *subject || all.is_some_and(|all| message.subject.starts_with(all))
+            });
+            if heard || !is_frame(&message.packet) {
+                there.from_bus(&message.packet, now);
+            }
+        }
+        carry(&there, &here, now);
+        here.on_timer(now);
+        there.on_timer(now);
+        seen.extend(layers_received(&there, &ben));
+    }
+    assert!(seen.len() >= 5, "{seen:?}");
+    assert!(
+        seen.iter().all(|layer| *layer == 1),
+        "the larger of them: {seen:?}"
+    );
 }
 
 #[test]

@@ -8,6 +8,7 @@ use super::*;
 const BITRATE: usize = 1_000_000;
 /// What a path carries that does not carry that.
 const CARRIED: usize = 650_000;
+const MICROPHONE: TrackId = TrackId(1);
 const FRAME: Duration = Duration::from_millis(40);
 const FRAMES_PER_SECOND: usize = 25;
 const A_WHILE: Duration = Duration::from_secs(5);
@@ -57,7 +58,13 @@ impl Run {
             layers: vec![layer],
             ..camera(false)
         };
-        let mut request = request(name, vec![camera]);
+        let microphone = TrackInfo {
+            track: MICROPHONE,
+            kind: TrackKind::Microphone,
+            layers: Vec::new(),
+            ..camera.clone()
+        };
+        let mut request = request(name, vec![camera, microphone]);
         request.hello.capabilities.subscribe_automatically = false;
         Sender {
             member: join(&self.relays[0], request, self.now).expect("let in"),
@@ -103,6 +110,16 @@ impl Run {
                 sender.limit = max_bitrate_bps.map(|limit| limit.get() as usize);
             }
         }
+        let sound = Frame {
+            header: FrameHeader {
+                sequence: self.sequence,
+                audio_level: Some(20),
+                ..FrameHeader::first(sender.member.session(), MICROPHONE, TrackKind::Microphone)
+            },
+            decoder: None,
+            redundancy: Vec::new(),
+            payload: Bytes::from_static(b"a word"),
+        };
         let bitrate = sender.limit.unwrap_or(BITRATE).min(BITRATE);
         // Each can be decoded alone, so that what is left out costs nothing else.
         let alone = picture(sender.member.session(), self.sequence, true);
@@ -112,9 +129,11 @@ impl Run {
             redundancy: Vec::new(),
             payload: Bytes::from(vec![0; bitrate / 8 / FRAMES_PER_SECOND]),
         };
-        self.relays[0]
-            .media(&sender.member, &frame.encode(), self.now)
-            .expect("honest");
+        for packet in [sound.encode(), frame.encode()] {
+            self.relays[0]
+                .media(&sender.member, &packet, self.now)
+                .expect("honest");
+        }
     }
 
     fn take(&self, viewer: &mut Viewer) {
@@ -126,7 +145,7 @@ impl Run {
             let next = relay.poll_outgoing(&viewer.member, ClassSet::ALL, self.now, &mut context);
             let Poll::Ready(Some(next)) = next else { break };
             viewer.credit -= next.packet.len() as isize;
-            viewer.seen += usize::from(is_frame(&next.packet));
+            viewer.seen += usize::from(next.layer.is_some_and(|layer| layer.track.track == CAMERA));
         }
     }
 }

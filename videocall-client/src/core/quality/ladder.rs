@@ -243,7 +243,12 @@ impl Ladder {
         } else {
             self.layers.len() - self.restriction.layers(self.layers.len())
         };
-        self.takeable(self.wanted_below(top))
+        let mut wanted = self.takeable(self.wanted_below(self.layers.len()));
+        for index in &mut wanted {
+            *index = (*index).min(top.saturating_sub(1));
+        }
+        wanted.dedup();
+        wanted
     }
 
     /// These layers with the largest replaced by the one with which the bound can be kept.
@@ -354,7 +359,7 @@ impl Ladder {
         }
     }
 
-    /// Bits per second of all that anybody wants, at its best, whatever the machine manages.
+    /// Bits per second of all that anybody wants and can take, at its best, whatever the machine manages.
     pub(super) fn best(&self) -> f64 {
         let wanted = self.takeable(self.wanted_below(self.layers.len()));
         wanted.into_iter().map(|index| self.best_of(index)).sum()
@@ -603,6 +608,12 @@ mod tests {
         );
         assert_eq!(settled(&mut camera, &[1, 2], Some(250_000.0)), [(1, 411)]);
         assert_eq!(settled(&mut camera, &[0, 2], Some(30_000.0)), [(0, 125)]);
+        camera.restrict(Restriction::of_steps(2));
+        assert_eq!(
+            settled(&mut camera, &[0, 1, 2], Some(100_000.0)),
+            [(0, 125), (1, 411)],
+            "the machine does not manage the largest, which alone is bounded"
+        );
     }
 
     #[test]

@@ -48,6 +48,11 @@ pub(super) struct MachineLoad {
 }
 
 impl Restriction {
+    #[cfg(test)]
+    pub(super) const fn of_steps(steps: u8) -> Self {
+        Self { steps }
+    }
+
     /// How many of the largest layers; one is always left.
     pub(super) fn layers(self, of: usize) -> usize {
         usize::from(self.steps / 2).min(of.saturating_sub(1))
