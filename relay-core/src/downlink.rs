@@ -166,6 +166,15 @@ impl Restriction {
         Self::from_bits(self.step + 1)
     }
 
+    /// The same picture size with its base temporal layer alone; what leaves out more stays.
+    fn base_of_size(self) -> Self {
+        if self.step >= LAYER_STEPS {
+            self
+        } else {
+            Self::from_bits(self.step / TEMPORAL_STEPS * TEMPORAL_STEPS + TEMPORAL_STEPS - 1)
+        }
+    }
+
     /// Straight to the next smaller picture, when temporal layers are no longer the point.
     fn much_more(self) -> Self {
         if self.step >= LAYER_STEPS {
@@ -205,6 +214,8 @@ pub(crate) struct Downlink {
     long_since: Option<Timestamp>,
     /// The limit was lowered: until then it is seen whether that suffices.
     held_until: Timestamp,
+    /// When it was lowered for what is too much by far.
+    limited_at: Option<Timestamp>,
 }
 
 impl Downlink {
@@ -227,6 +238,7 @@ impl Downlink {
             limit: Limit::new(now),
             long_since: None,
             held_until: Timestamp::ZERO,
+            limited_at: None,
         }
     }
 
@@ -353,7 +365,11 @@ impl Downlink {
         if drains {
             return;
         }
-        self.limit.wait_is_long(waited, now);
+        // What is left out already is no longer for the limit to mend.
+        let first = self.limit().is_none();
+        if (first || self.restriction == Restriction::NONE) && self.limit.wait_is_long(waited, now) {
+            self.limited_at = Some(now);
+        }
         let trial = self.raised_at.is_some_and(|at| now.since(at) < TRIAL);
         if trial {
             self.wait = (self.wait * 2).min(LONGEST_WAIT);
@@ -362,9 +378,16 @@ impl Downlink {
         }
         self.reverted |= trial;
         let mild = self.reverted || waited <= SEVERE;
-        self.restriction = match mild {
+        let next = match mild {
             true => self.restriction.more(),
             false => self.restriction.much_more(),
+        };
+        // A smaller picture begins with a keyframe, which is more of what is too much already: where the sender is about to
+        // make less, that is awaited without the higher temporal layers.
+        let acts = self.limited_at.is_some_and(|at| now.since(at) < LIMIT_ACTS);
+        self.restriction = match acts {
+            true => next.min(self.restriction.base_of_size()),
+            false => next,
         };
         if self.reverted {
             // What has worked before will again, once the keyframes and the queue are through.

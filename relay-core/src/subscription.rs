@@ -104,6 +104,10 @@ impl Subscription {
         if spatial == current {
             return Verdict::Pass { switched: false };
         }
+        // A path that does not carry a larger picture does not carry its keyframe either; the one to be passed on is on its way.
+        if restriction.spatial_drop() > 0 && spatial > track.nearest_layer(target) {
+            return Verdict::Leave;
+        }
         let silent = |layer| !track.is_live(layer, now);
         let better = if current == NONE {
             // A smaller picture for the time being, but no larger one unless there is nothing else.

@@ -102,10 +102,9 @@ impl Limit {
     /// Pictures have waited for so long, which is too long. A step up that is to blame is taken back. Returns whether the
     /// limit is lower now.
     pub(super) fn wait_is_long(&mut self, waited: Duration, now: Timestamp) -> bool {
-        // What left while they waited is what the path carries, but for a moment in which nothing did.
-        let severe = waited > SEVERE;
+        // What left while they waited is what the path carries, but for a moment in which nothing did, or one large one.
         let lately = self.left.bits_per_second(waited, now);
-        let usually = self.left.bits_per_second(WINDOW, now).filter(|_| !severe);
+        let usually = self.left.bits_per_second(WINDOW, now);
         let Some(rate) = lately.max(usually) else {
             return false;
         };
@@ -116,13 +115,14 @@ impl Limit {
         if self.raised && now.since(self.changed_at) < TRIAL {
             self.wait = (self.wait * 2).min(LONGEST_WAIT);
         }
-        let percent = if severe || self.bits_per_second.is_none() {
+        let percent = if waited > SEVERE || self.bits_per_second.is_none() {
             KEPT_AT_FIRST_PERCENT
         } else {
             KEPT_PERCENT
         };
         let before = self.bits_per_second.unwrap_or(u64::MAX);
-        let limit = (rate * percent / 100).max(LEAST_BPS).min(before);
+        let least = LEAST_BPS.max(self.bits_per_second.map_or(0, |limit| limit / 2));
+        let limit = (rate * percent / 100).max(least).min(before);
         self.bits_per_second = Some(limit);
         self.failed_at = rate;
         self.changed_at = now;
@@ -277,9 +277,9 @@ mod tests {
         near(&limit, 280_000);
         limit.wait_is_long(LONG, ms(1700));
         near(&limit, 280_000);
-        leave(&mut limit, 1500, 3000, 100_000);
+        leave(&mut limit, 1500, 3000, 200_000);
         limit.wait_is_long(LONG, ms(3000));
-        near(&limit, 85_000);
+        near(&limit, 170_000);
     }
 
     #[test]

@@ -246,7 +246,10 @@ impl Meeting {
         let mut replayed = Replay::Nothing;
         if subscription.current().is_none() {
             let below = track.kept_layers().filter(|&layer| layer <= target).max();
-            let start = below.or_else(|| track.kept_layers().next()).unwrap_or(target);
+            // Rather a larger one than none, unless the receiver's path does not carry it.
+            let larger = || track.kept_layers().next();
+            let narrow = subscription.member.restriction().spatial_drop() > 0;
+            let start = below.or_else(|| larger().filter(|_| !narrow)).unwrap_or(target);
             let member = &subscription.member;
             let given = track.replay(start, |header, packet| {
                 subscription.begin_at(start);
@@ -283,6 +286,7 @@ impl Meeting {
         });
         if is_news(told.limit, limit) {
             told.limit = limit;
+            tracing::debug!(meeting = %self.id, session = %track.id.session, track = track.id.track.0, ?limit, "a sender is bounded");
             let message = ServerMessage::BitrateLimit {
                 track: track.id.track,
                 max_bitrate_bps: limit,
@@ -379,6 +383,8 @@ impl Meeting {
                 flows.then(|| self.bitrate_of(track, subscription))
             });
             let wanted = pictures.sum();
+            let left_out = local.member.restriction();
+            tracing::trace!(meeting = %self.id, session = %local.member.session(), limit, ?left_out, "a path does not carry everything");
             Some((local.member.session(), NarrowPath { limit, wanted }))
         };
         state.connected().filter_map(narrow).collect()
