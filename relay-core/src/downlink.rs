@@ -350,13 +350,18 @@ impl Downlink {
             self.long_since = None;
             return false;
         }
-        let since = *self.long_since.get_or_insert(now);
-        let lasts = now.since(since) >= WORTH_WAITING;
-        lasts
+        self.long_since.get_or_insert(now);
+        self.wait_lasts(now)
             && waited <= SEVERE
             && self.restriction == Restriction::NONE
             && self.limit.is_held(now)
             && self.limit.wait_is_long(waited, now)
+    }
+
+    /// What waits is no moment's trouble: after one everything leaves at once.
+    fn wait_lasts(&self, now: Timestamp) -> bool {
+        self.long_since
+            .is_some_and(|since| now.since(since) >= WORTH_WAITING)
     }
 
     fn judge(&mut self, waited: Duration, drains: bool, now: Timestamp) {
@@ -367,7 +372,8 @@ impl Downlink {
         }
         // What is left out already is no longer for the limit to mend.
         let first = self.limit().is_none();
-        if (first || self.restriction == Restriction::NONE) && self.limit.wait_is_long(waited, now) {
+        let mends = self.wait_lasts(now) && (first || self.restriction == Restriction::NONE);
+        if mends && self.limit.wait_is_long(waited, now) {
             self.limited_at = Some(now);
         }
         let trial = self.raised_at.is_some_and(|at| now.since(at) < TRIAL);
