@@ -356,7 +356,7 @@ impl Meeting {
                     }
                     _ => None,
                 };
-                let told = state.interest.told.tracks.get(id).map_or(None, |wish| wish.limit);
+                let told = state.interest.told.tracks.get(id).and_then(|wish| wish.limit);
                 let limit = if is_news(told, limit) { limit } else { told };
                 wanted.tracks.insert(*id, Wish { layers, limit });
             }
