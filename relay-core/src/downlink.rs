@@ -259,7 +259,7 @@ impl Downlink {
 
     /// A frame of video of so many bytes left that was queued at this time.
     pub(crate) fn video(&mut self, bytes: usize, queued_at: Timestamp, now: Timestamp) {
-        self.limit.left(bytes, now);
+        self.limit.left(bytes, now.since(queued_at) > QUIET, now);
         self.waiting(queued_at, now);
         self.moved(now);
     }
@@ -268,9 +268,14 @@ impl Downlink {
     /// the less a path carries, the less leaves that would tell.
     pub(crate) fn waiting(&mut self, queued_at: Timestamp, now: Timestamp) {
         let waited = now.since(queued_at);
-        if waited > QUIET {
-            self.quiet_since = now;
+        if waited <= QUIET {
+            // Nearly all of it, nearly always.
+            self.long_since = None;
+            self.waited = Duration::ZERO;
+            self.reverted &= queued_at < self.counts_from;
+            return;
         }
+        self.quiet_since = now;
         if waited > CALM {
             self.calm_since = now;
         } else {
@@ -308,6 +313,9 @@ impl Downlink {
     /// Something left: the path moves. A step up needs that, so that nobody is sent more who reads
     /// nothing.
     pub(crate) fn moved(&mut self, now: Timestamp) {
+        if self.restriction == Restriction::NONE && self.limit().is_none() && self.failed.is_none() {
+            return;
+        }
         let calm = now.since(self.calm_since).min(now.since(self.changed_at));
         if calm >= SETTLED && self.failed.is_some_and(|failed| self.restriction <= failed) {
             // What lies above was not tried; should it fail, this wait was for good reason.

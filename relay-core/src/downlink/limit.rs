@@ -84,12 +84,17 @@ impl Limit {
 
     /// A picture of so many bytes came, and is to leave.
     pub(super) fn came(&mut self, bytes: usize, now: Timestamp) {
-        self.came.note(bytes, now);
+        if self.bits_per_second.is_some() {
+            self.came.note(bytes, now);
+        }
     }
 
-    /// A picture of so many bytes left.
-    pub(super) fn left(&mut self, bytes: usize, now: Timestamp) {
-        self.left.note(bytes, now);
+    /// A picture of so many bytes left, which had to wait a little or did not.
+    pub(super) fn left(&mut self, bytes: usize, had_to_wait: bool, now: Timestamp) {
+        // What leaves as it comes says nothing of the path, and is most of what there is.
+        if had_to_wait || self.bits_per_second.is_some() {
+            self.left.note(bytes, now);
+        }
     }
 
     /// Whether what comes keeps to the limit.
@@ -215,11 +220,13 @@ impl Meter {
 
     fn advance(&mut self, now: Timestamp) {
         let span = span_of(now);
+        if span > self.newest + SPANS as u64 {
+            // After a pause it begins anew.
+            (self.bits, self.newest, self.first) = ([0; SPANS], span, span);
+        }
         while self.newest < span {
             self.newest += 1;
             self.bits[index_of(self.newest)] = 0;
-            // After a pause, all of them are empty, whatever their number.
-            self.newest = self.newest.max(span.saturating_sub(SPANS as u64));
         }
     }
 }
@@ -248,7 +255,7 @@ mod tests {
         let every = 800_000_000 / bits_per_second;
         let mut at = from * 1000;
         while at < to * 1000 {
-            limit.left(100, Timestamp::from_micros(START.as_micros() + at));
+            limit.left(100, true, Timestamp::from_micros(START.as_micros() + at));
             at += every;
         }
     }
