@@ -57,10 +57,11 @@ const KEYFRAME_GRACE: Duration = Duration::from_secs(1);
 /// shows by then.
 const TRIAL: Duration = Duration::from_secs(10);
 
-/// Waiting for longer than this lowers a limit to which senders keep, when it lasts, as a keyframe or a machine that stood still
-/// does not. Then so long nothing else is done: the sender has to hear of it.
-const WORTH_WAITING: Duration = Duration::from_millis(60);
-const WORTH_A_LIMIT: Duration = Duration::from_millis(50);
+/// When it has not been calm for so long, a limit to which senders keep is lowered: a machine that stood still is over
+/// sooner.
+const LASTS: Duration = Duration::from_millis(60);
+
+/// After the limit was lowered its sender has to hear of it, and what was queued has to leave, before more is done about it.
 const LIMIT_ACTS: Duration = Duration::from_millis(900);
 
 /// A step up that once failed has succeeded when it was calm for this long after it.
@@ -210,12 +211,8 @@ pub(crate) struct Downlink {
     rate: Option<u64>,
     rate_at_failure: Option<u64>,
     limit: Limit,
-    /// Pictures have waited for longer than [`WORTH_A_LIMIT`] since then.
+    /// Every picture has waited for longer than [`CALM`] since then.
     long_since: Option<Timestamp>,
-    /// The limit was lowered: until then it is seen whether that suffices.
-    held_until: Timestamp,
-    /// When it was lowered for what is too much by far.
-    limited_at: Option<Timestamp>,
 }
 
 impl Downlink {
@@ -237,8 +234,6 @@ impl Downlink {
             rate_at_failure: None,
             limit: Limit::new(now),
             long_since: None,
-            held_until: Timestamp::ZERO,
-            limited_at: None,
         }
     }
 
@@ -268,26 +263,18 @@ impl Downlink {
     /// the less a path carries, the less leaves that would tell.
     pub(crate) fn waiting(&mut self, queued_at: Timestamp, now: Timestamp) {
         let waited = now.since(queued_at);
-        if waited <= QUIET {
-            // Nearly all of it, nearly always.
+        if waited > QUIET {
+            self.quiet_since = now;
+        }
+        if waited <= CALM {
             self.long_since = None;
             self.waited = Duration::ZERO;
             self.reverted &= queued_at < self.counts_from;
             return;
         }
-        self.quiet_since = now;
-        if waited > CALM {
-            self.calm_since = now;
-        } else {
-            self.waited = Duration::ZERO;
-            self.reverted &= queued_at < self.counts_from;
-        }
-        if self.lowers_limit(waited, now) {
-            self.held_until = now + LIMIT_ACTS;
-            // The last step up is not to blame for what waits meanwhile.
-            self.raised_at = None;
-        }
-        if now < self.held_until && waited <= SEVERE * 2 {
+        self.calm_since = now;
+        self.long_since.get_or_insert(now);
+        if self.is_for_the_limit(waited, now) {
             return;
         }
         let fresh = self.raised_at.is_some_and(|at| now.since(at) < KEYFRAME_GRACE);
@@ -352,24 +339,23 @@ impl Downlink {
         }
     }
 
-    /// Whether what waits is for the limit to mend: nothing is left out, senders keep to it, and it is no moment's trouble.
-    fn lowers_limit(&mut self, waited: Duration, now: Timestamp) -> bool {
-        if waited <= WORTH_A_LIMIT {
-            self.long_since = None;
+    /// Whether what waits is for the limit to mend, which is lowered then: nothing is left out, senders keep to it, and it is
+    /// no moment's trouble.
+    fn is_for_the_limit(&mut self, waited: Duration, now: Timestamp) -> bool {
+        if self.restriction != Restriction::NONE {
             return false;
         }
-        self.long_since.get_or_insert(now);
-        self.wait_lasts(now)
-            && waited <= SEVERE
-            && self.restriction == Restriction::NONE
-            && self.limit.is_held(now)
-            && self.limit.wait_is_long(waited, now)
+        let mends = waited <= SEVERE && self.wait_lasts(now) && self.limit.is_held(now);
+        if mends && self.limit.wait_is_long(waited, now) {
+            // The last step up is not to blame for what waits meanwhile.
+            self.raised_at = None;
+        }
+        waited <= SEVERE * 2 && self.limit.was_lowered_within(LIMIT_ACTS, now)
     }
 
     /// What waits is no moment's trouble: after one everything leaves at once.
     fn wait_lasts(&self, now: Timestamp) -> bool {
-        self.long_since
-            .is_some_and(|since| now.since(since) >= WORTH_WAITING)
+        self.long_since.is_some_and(|since| now.since(since) >= LASTS)
     }
 
     fn judge(&mut self, waited: Duration, drains: bool, now: Timestamp) {
@@ -380,9 +366,8 @@ impl Downlink {
         }
         // What is left out already is no longer for the limit to mend.
         let first = self.limit().is_none();
-        let mends = self.wait_lasts(now) && (first || self.restriction == Restriction::NONE);
-        if mends && self.limit.wait_is_long(waited, now) {
-            self.limited_at = Some(now);
+        if self.wait_lasts(now) && (first || self.restriction == Restriction::NONE) {
+            self.limit.wait_is_long(waited, now);
         }
         let trial = self.raised_at.is_some_and(|at| now.since(at) < TRIAL);
         if trial {
@@ -398,8 +383,7 @@ impl Downlink {
         };
         // A smaller picture begins with a keyframe, which is more of what is too much already: where the sender is about to
         // make less, that is awaited without the higher temporal layers.
-        let acts = self.limited_at.is_some_and(|at| now.since(at) < LIMIT_ACTS);
-        self.restriction = match acts {
+        self.restriction = match self.limit.was_lowered_within(LIMIT_ACTS, now) {
             true => next.min(self.restriction.base_of_size()),
             false => next,
         };

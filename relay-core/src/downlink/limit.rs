@@ -104,6 +104,11 @@ impl Limit {
         comes.zip(most).is_some_and(|(comes, most)| comes <= most)
     }
 
+    /// Whether the last change was a step down, within this time.
+    pub(super) fn was_lowered_within(&self, time: Duration, now: Timestamp) -> bool {
+        self.bits_per_second.is_some() && !self.raised && now.since(self.changed_at) < time
+    }
+
     /// Pictures have waited for so long, which is too long. A step up that is to blame is taken back. Returns whether the
     /// limit is lower now.
     pub(super) fn wait_is_long(&mut self, waited: Duration, now: Timestamp) -> bool {
@@ -113,8 +118,7 @@ impl Limit {
         let Some(rate) = lately.max(usually) else {
             return false;
         };
-        let lowered = self.bits_per_second.is_some() && !self.raised;
-        if lowered && now.since(self.changed_at) < STEP_DOWN_INTERVAL {
+        if self.was_lowered_within(STEP_DOWN_INTERVAL, now) {
             return false;
         }
         if self.raised && now.since(self.changed_at) < TRIAL {

@@ -53,7 +53,18 @@ fn show(meeting: &Meeting, viewer: &Arc<Member>, of: &Member, height: u32, now: 
 
 /// One frame of every layer.
 fn send(meeting: &Meeting, sender: &Arc<Member>, sequence: u64, keyframe: bool) {
-    for spatial in 0..3 {
+    send_smallest(3, meeting, sender, (sequence, keyframe), START);
+}
+
+/// One frame of each of so many layers.
+fn send_smallest(
+    layers: u8,
+    meeting: &Meeting,
+    sender: &Arc<Member>,
+    (sequence, keyframe): (u64, bool),
+    now: Timestamp,
+) {
+    for spatial in 0..layers {
         let mut header = FrameHeader::peek(&picture(sender.session(), sequence, keyframe)).expect("a frame");
         header.spatial = spatial;
         let frame = Frame {
@@ -62,7 +73,7 @@ fn send(meeting: &Meeting, sender: &Arc<Member>, sequence: u64, keyframe: bool) 
             redundancy: Vec::new(),
             payload: Bytes::from_static(b"picture"),
         };
-        meeting.media(sender, &frame.encode(), START).expect("honest");
+        meeting.media(sender, &frame.encode(), now).expect("honest");
     }
 }
 
@@ -240,17 +251,7 @@ fn what_is_sent_in_place_of_a_wanted_layer_reaches_other_relays() {
     for tenth in 0..20 {
         let now = START + Duration::from_millis(100) * tenth;
         // Ann's path carries the smaller two.
-        for spatial in 0..2 {
-            let mut header = FrameHeader::peek(&picture(ann.session(), tenth.into(), true)).expect("a frame");
-            header.spatial = spatial;
-            let frame = Frame {
-                header,
-                decoder: None,
-                redundancy: Vec::new(),
-                payload: Bytes::from_static(b"picture"),
-            };
-            here.media(&ann, &frame.encode(), now).expect("honest");
-        }
+        send_smallest(2, &here, &ann, (tenth.into(), true), now);
         let mut context = Context::from_waker(Waker::noop());
         while let Poll::Ready(Some(message)) = here.poll_bus(now, &mut context) {
             let subjects = there.bus_subjects();
